@@ -1,0 +1,40 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+)
+
+// Accept takes a batch of events, all or nothing. When it returns without error the events and their deliveries would
+// survive a power cut; receipts come one per event, in order. Errors: ErrStopping, ErrUnavailable, *ConflictError,
+// ErrTooLarge, or the context's. After an error nothing is promised: send again with the same ids.
+func (e *Engine) Accept(ctx context.Context, evs []*Event) ([]Receipt, error) {
+	e.intake.RLock()
+	defer e.intake.RUnlock()
+	plan := e.plan.Load()
+	if e.intake.closed || plan == nil {
+		return nil, ErrStopping
+	}
+	batch := make([]Accept, len(evs))
+	total := 0
+	for i, ev := range evs {
+		ds, err := e.route(ctx, plan, ev)
+		if err != nil {
+			return nil, fmt.Errorf("event %s: %w", ev.ID, err)
+		}
+		if total += len(ds); total > MaxBatch {
+			return nil, ErrTooLarge
+		}
+		batch[i] = Accept{Event: ev, Deliveries: ds, Dedupe: plan.Dedupe}
+	}
+	receipts, err := e.store.Append(ctx, batch)
+	if err != nil {
+		return nil, err
+	}
+	for i := range receipts {
+		if !receipts[i].Duplicate {
+			e.obs.Accepted(evs[i], receipts[i].Deliveries)
+		}
+	}
+	return receipts, nil
+}

@@ -1,0 +1,66 @@
+package delivery
+
+import "time"
+
+// ExcerptBytes is how much of a response body an attempt keeps; ReadBytes how much of it is read before the connection is
+// given up. The caps stop an endpoint from filling our memory and disk with its answers.
+const (
+	ReadBytes    = 64 << 10
+	ExcerptBytes = 16 << 10
+)
+
+// Attempt is one HTTP try of a delivery, on record forever (until retention).
+type Attempt struct {
+	// N counts the delivery's attempts over all targets, from 1; sent as X-AtoShip-Attempt.
+	N uint16
+	// Endpoint tried, and the Address (ip:port) that answered or refused; empty when none was reached.
+	Endpoint, Address string
+	// Started is wall time; Duration covers everything from dial to the last byte kept.
+	Started  time.Time
+	Duration time.Duration
+	// Status is the HTTP status, 0 when no answer came.
+	Status int
+	// Outcome is the stable class of what happened: delivered, http_error, timeout, tls_error, …, unknown. The closed list
+	// is retry.Outcome.
+	Outcome string
+	// Detail says more in words, such as certificate_expired; never a secret, never a payload.
+	Detail string
+	// Excerpt holds the first ExcerptBytes of the response body; ResponseBytes is how many were read.
+	Excerpt       []byte
+	ResponseBytes int
+	// RetryAfter is until when the endpoint asked to be left alone; zero when it did not.
+	RetryAfter time.Time
+	// TraceID of the attempt's own trace, 32 hex digits; empty without tracing.
+	TraceID string
+}
+
+// Transition is one step in the life of a delivery: what happened (an attempt, or none) and the progress after it.
+type Transition struct {
+	At   time.Time
+	Kind Kind
+	// Attempt made or lost in this step; nil for moves, expiry and cancellation.
+	Attempt *Attempt
+	// Note says why in words, for moves: "breaker open at orders".
+	Note string
+	// Progress after the step.
+	Progress Progress
+}
+
+// Kind of a transition.
+type Kind uint8
+
+const (
+	// Attempted: one HTTP try with a known outcome.
+	Attempted Kind = iota
+	// Lost: the delivery was handed over and the process died before it settled; it may or may not have been tried. Its
+	// attempt has the outcome "unknown".
+	Lost
+	// Moved to another target of the chain without a try.
+	Moved
+	// Ended without a try: expired or cancelled.
+	Ended
+)
+
+var kindNames = [...]string{"attempted", "lost", "moved", "ended"}
+
+func (k Kind) String() string { return kindNames[k] }

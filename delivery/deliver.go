@@ -1,0 +1,181 @@
+package delivery
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/atoship/caddy-webhooks/delivery/gate"
+	"github.com/atoship/caddy-webhooks/delivery/retry"
+	"github.com/atoship/caddy-webhooks/delivery/sign"
+)
+
+// LoopHeader and LoopToken mark our requests (RFC 8586), so that an endpoint that is a gateway's own ingest is refused
+// there instead of delivering in circles.
+const (
+	LoopHeader = "Cdn-Loop"
+	LoopToken  = "caddy-webhooks"
+)
+
+// deliver makes one try of a job and hands its outcome to the settler. It answers what the breaker and the slots should
+// learn from it.
+func (e *Engine) deliver(l *lane, j job) (gate.Result, gate.Use) {
+	d, plan := j.d, e.plan.Load()
+	now := time.Now()
+	next := func(floor uint8) (uint8, bool) {
+		from := *d
+		from.Floor = floor
+		return e.openTarget(&from, time.Now())
+	}
+	switch {
+	case now.Sub(d.Event.Accepted) > plan.Expire:
+		e.settler.add(expired(d, stamp(now)))
+		return gate.Excluded, gate.Unused
+	case d.Unknowns >= unknownsPerFailure:
+		e.settler.add(lostTooOften(d, j.ep, stamp(now), rand.Float64(), next))
+		return gate.Excluded, gate.Unused
+	}
+
+	ctx := e.obs.Attempting(e.abort, d, l.name)
+	a, v := e.try(ctx, plan, d, j.ep, now)
+	e.obs.Attempted(ctx, d, a)
+	if v.Disable || v.Hold > 0 || !v.BreakerExcluded {
+		l.learn(v, a)
+	}
+	if v.ForceOpen {
+		l.forceOpen()
+	}
+	t := attempted(d, j.ep, a, v, rand.Float64(), next)
+	if t.Progress.State == Exhausted {
+		e.log.Warn("delivery exhausted", slog.String("delivery", d.ID), slog.String("event", d.Event.ID),
+			slog.String("endpoint", l.name), slog.String("outcome", a.Outcome), slog.Int("attempts", int(a.N)))
+	}
+	e.settler.add(Settlement{Delivery: d, Step: d.Step, Transition: t})
+	return gateResult(v), slotUse(v)
+}
+
+// stamp is a time as the store keeps it.
+func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+
+func slotUse(v retry.Verdict) gate.Use {
+	switch {
+	case v.Success:
+		return gate.Answered
+	case v.Silent:
+		return gate.Silent
+	default:
+		return gate.Unused
+	}
+}
+
+// try makes the HTTP request and reads the answer: never more than ReadBytes, never longer than the endpoint's timeout.
+func (e *Engine) try(ctx context.Context, plan *Plan, d *Delivery, ep *Endpoint, now time.Time) (*Attempt, retry.Verdict) {
+	a := &Attempt{N: d.Attempts + 1, Endpoint: ep.Name, Started: now.UTC()}
+	ctx, cancel := context.WithTimeoutCause(ctx, ep.Timeout, retry.ErrTimeout)
+	defer cancel()
+	result := retry.Result{}
+	req, err := e.request(ctx, plan, d, ep, a)
+	if err == nil {
+		var resp *http.Response
+		if resp, err = ep.Transport.RoundTrip(req); err == nil {
+			result.Status = resp.StatusCode
+			result.RetryAfter = resp.Header.Get("Retry-After")
+			err = a.read(resp)
+		}
+	}
+	if err != nil && ctx.Err() != nil {
+		err = errors.Join(err, context.Cause(ctx)) // tells our deadline and our shutdown apart
+	}
+	result.Err = err
+	result.Now = time.Now()
+	a.Duration = time.Since(a.Started)
+	a.Status = result.Status
+	v := retry.Classify(result)
+	a.Outcome, a.Detail = v.Outcome.String(), v.Detail
+	if v.Hold > 0 {
+		a.RetryAfter = stamp(result.Now.Add(v.Hold))
+	}
+	return a, v
+}
+
+// request builds the signed request of an attempt. GetBody stays set, as NewRequest does: the transport uses it only when
+// not a byte went out on a kept connection that turned out closed, never to send twice (no Idempotency-Key is set, so a
+// POST is not replayable to it).
+func (e *Engine) request(ctx context.Context, plan *Plan, d *Delivery, ep *Endpoint, a *Attempt) (*http.Request, error) {
+	trace := &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) {
+		if addr := c.Conn.RemoteAddr(); addr != nil {
+			a.Address = addr.String()
+		}
+	}}
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), http.MethodPost, "", bytes.NewReader(d.Event.Body))
+	if err != nil {
+		return nil, &retry.LocalFault{Code: "request", Err: err}
+	}
+	u := *ep.URL
+	req.URL, req.Host = &u, u.Host
+	h := req.Header
+	for name, values := range ep.Header {
+		h[name] = values
+	}
+	n := plan.headers()
+	h["Content-Type"] = []string{d.Event.ContentType}
+	h["User-Agent"] = []string{plan.UserAgent}
+	h[LoopHeader] = []string{LoopToken}
+	h[n.event] = []string{d.Event.Type}
+	h[n.eventID] = []string{d.Event.ID}
+	h[n.delivery] = []string{d.ID}
+	h[n.attempt] = []string{strconv.Itoa(int(a.N))}
+	if err := ep.Signer.Sign(h, &sign.Message{ID: d.Event.ID, Timestamp: a.Started, Body: d.Event.Body}); err != nil {
+		return nil, &retry.LocalFault{Code: "sign", Err: err}
+	}
+	return req, nil
+}
+
+// headerNames are our own headers' names under the plan's prefix, in canonical form.
+type headerNames struct{ event, eventID, delivery, attempt string }
+
+func (p *Plan) headers() *headerNames {
+	p.namesOnce.Do(func() {
+		name := func(suffix string) string { return textproto.CanonicalMIMEHeaderKey(p.HeaderPrefix + "-" + suffix) }
+		p.names = headerNames{event: name("Event"), eventID: name("Event-Id"), delivery: name("Delivery"), attempt: name("Attempt")}
+	})
+	return &p.names
+}
+
+// readBuffers hold response bodies while they are read.
+var readBuffers = sync.Pool{New: func() any { b := make([]byte, ReadBytes); return &b }}
+
+// read takes up to ReadBytes of the body and keeps the first ExcerptBytes. A longer body is cut off by closing the
+// connection: reading it to its end is what a response bomb wants.
+func (a *Attempt) read(resp *http.Response) error {
+	defer resp.Body.Close() //nolint:errcheck // nothing is left to do about it
+	if resp.ContentLength == 0 {
+		return nil
+	}
+	buf := readBuffers.Get().(*[]byte)
+	defer readBuffers.Put(buf)
+	n := 0
+	var err error
+	for n < len(*buf) && err == nil {
+		var m int
+		m, err = resp.Body.Read((*buf)[n:])
+		n += m
+	}
+	a.ResponseBytes = n
+	if n > 0 {
+		a.Excerpt = bytes.Clone((*buf)[:min(n, ExcerptBytes)])
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err // nil: the buffer is full, the rest is not wanted
+}

@@ -1,0 +1,103 @@
+package delivery
+
+import (
+	"fmt"
+	"time"
+)
+
+// MaxChain bounds a delivery's targets: a primary and up to seven backups. It keeps a delivery's progress a fixed, small
+// row; longer chains have no known use and would only multiply retries.
+const MaxChain = 8
+
+// Key names a delivery inside a store: the event's sequence number and the delivery's place in the event's plan.
+type Key struct {
+	Seq uint64
+	Ord uint16
+}
+
+// Delivery is one event on its way to one home endpoint (event × endpoint).
+type Delivery struct {
+	Event *Event
+	// Ord is the delivery's place in its event's plan, from 0.
+	Ord uint16
+	// ID is public, dlv_…: a function of Key under the store's own key, so it can be looked up without an index and tells
+	// nothing about volumes. Set by the store.
+	ID string
+	// Route names the route that planned it; "endpoint:NAME" for a subscription of that endpoint.
+	Route string
+	// Chain lists the targets in order: primary, then backups. Never empty, never longer than MaxChain.
+	Chain []string
+
+	Progress
+}
+
+// Key of the delivery in its store.
+func (d *Delivery) Key() Key { return Key{d.Event.Seq, d.Ord} }
+
+// Lane is the endpoint the delivery currently waits at.
+func (d *Delivery) Lane() string { return d.Chain[d.Target] }
+
+// Movable tells whether the chain holds another target the delivery may still go to.
+func (d *Delivery) Movable() bool { return movable(d.Floor, len(d.Chain)) }
+
+func movable(floor uint8, targets int) bool { return targets-int(floor) > 1 }
+
+// Progress is the mutable part of a delivery: everything a retry needs to know of the tries before it. It is stored
+// whole with each transition, so reading the last transition of a delivery tells its state.
+type Progress struct {
+	// Step counts the transitions on record; the next one is written under Step+1.
+	Step  uint16
+	State State
+	// Target is the index in Chain the delivery is at; Floor is the first index it may still use: failures raise it, an
+	// open breaker does not.
+	Target, Floor uint8
+	// Attempts counts HTTP tries over all targets, local faults and unknown outcomes included.
+	Attempts uint16
+	// Tries counts the steps of the schedule spent at each target.
+	Tries [MaxChain]uint8
+	// Unknowns counts outcomes in a row that a crash swallowed; three count as one failure.
+	Unknowns uint8
+	// LocalFaults counts faults of our own side in a row; they spend no schedule and back off on their own.
+	LocalFaults uint8
+	// Due is when the delivery may be tried next, UTC, millisecond precision.
+	Due time.Time
+	// Reason says why an exhausted delivery ended: "schedule", "expired".
+	Reason string
+}
+
+// State of a delivery. The drawing is in the package comment.
+type State uint8
+
+const (
+	// Pending: accepted and not settled; waiting, due or being tried.
+	Pending State = iota
+	// Delivered: an endpoint of the chain answered 2xx. Final.
+	Delivered
+	// Exhausted: a dead letter; Reason says why. Final.
+	Exhausted
+	// Cancelled by an operator. Final.
+	Cancelled
+)
+
+var stateNames = [...]string{"pending", "delivered", "exhausted", "cancelled"}
+
+func (s State) String() string { return stateNames[s] }
+
+// Final tells that nothing more will happen to the delivery by itself.
+func (s State) Final() bool { return s != Pending }
+
+// ParseState is the inverse of String.
+func ParseState(s string) (State, error) {
+	for i, n := range stateNames {
+		if n == s {
+			return State(i), nil
+		}
+	}
+	return 0, fmt.Errorf("unknown delivery state %q: one of pending, delivered, exhausted, cancelled", s)
+}
+
+// Reasons an exhausted delivery can have.
+const (
+	ReasonSchedule = "schedule" // every target's schedule is spent
+	ReasonExpired  = "expired"  // still pending after the plan's Expire
+)

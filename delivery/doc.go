@@ -1,0 +1,47 @@
+// Package delivery is the engine of the gateway: it takes events, plans their deliveries, and tries each delivery until
+// its endpoint answers 2xx, its schedule is spent or an operator ends it.
+//
+// # The promise
+//
+// Accept returns only after the events and their deliveries would survive a power cut. From then on every delivery is
+// tried at least once and reaches exactly one final state. Each HTTP try leaves one attempt on record; one whose outcome
+// a crash swallowed is recorded as "unknown". After a crash duplicates are bounded by what was handed over and not yet
+// settled (the lanes' windows), and carry the same event id. Order is the store's sequence, not the clock.
+//
+// # The path of one event
+//
+//	httpapi      decodes the request                      -> []*Event
+//	accept.go    1  Engine.Accept: intake open? size?
+//	route.go     2  Router.Route                          -> deliveries, each with its chain of targets
+//	store.go     3  Queue.Append: one durable commit      -> receipts; 202 goes out
+//	lane.go      4  Reserve/Committed: straight into the primary's window, or it waits in the store
+//	             5  gates: stopping? removed? paused? disabled? told to wait? breaker? slots? engine's share?
+//	deliver.go   6  one try: headers, signature, RoundTrip, capped read, retry.Classify
+//	settle.go    7  what the outcome means: delivered | again at t | next target | exhausted
+//	settler.go   8  Queue.Settle: attempt and next state in one batched commit
+//	failover.go     a lane that cannot be tried now moves what has another target
+//	refill.go       a lane that fell behind claims from the store
+//
+// # The life of a delivery
+//
+//	            ┌──── held (breaker open, disabled, Retry-After, local fault, removed) ◄──┐
+//	accepted ─►│ waiting ─► handed over ─► attempting ─► 2xx ───────────► delivered       │
+//	            │   ▲                        │ failed, schedule left ─► waiting until t ──┘
+//	            │   └────────────────────────┤ failed, target left ─► waits at the next target
+//	            │                            └ nothing left ─────────► exhausted (dead letter)
+//	            └─ older than Plan.Expire ──────────────────────────► exhausted, reason "expired"
+//
+// # Lanes
+//
+// Each endpoint is a lane with its own window of deliveries in memory, its own breaker and its own slots, so a dead or
+// slow endpoint delays only itself. A lane is caught up when everything due for it is in memory: then fresh deliveries
+// are handed to it by the committer, in commit order, and read nothing from the store before they settle. When its
+// window is full or its endpoint is down it is behind: only the store holds the backlog, and the lane claims windows of
+// it as it can. It becomes caught up again only when a claim found the store's end with nothing committed meanwhile.
+//
+// # Goroutines
+//
+// All start from Open or from a lane's pump: the settler, the maintainer (retention, idle lanes), one refill per lane at
+// most, and one worker per attempt within the lane's slots. Shutdown waits for each. Two contexts: work ends when the
+// engine stops taking work, abort when it stops working.
+package delivery

@@ -1,0 +1,100 @@
+package delivery
+
+import (
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/atoship/caddy-webhooks/delivery/gate"
+	"github.com/atoship/caddy-webhooks/delivery/retry"
+	"github.com/atoship/caddy-webhooks/delivery/sign"
+)
+
+// Defaults of an endpoint, as the customer guide promises them.
+const (
+	DefaultTimeout     = 30 * time.Second
+	DefaultConcurrency = 16
+)
+
+// Endpoint is one URL with its secret, limits and schedule. It is part of a Plan and never changes; a reload brings a new
+// one.
+type Endpoint struct {
+	Name        string // [A-Za-z0-9_-]{1,64}
+	Description string
+	URL         *url.URL
+	// Signer signs each attempt with the endpoint's secrets (several schemes: sign.Join).
+	Signer sign.Signer
+	// Retry says when to try again. The zero value never does.
+	Retry retry.Schedule
+	// Timeout of one attempt, from dial to the last byte read of the answer.
+	Timeout time.Duration
+	// Concurrency bounds attempts at once, reached by growing from 2 on success.
+	Concurrency int
+	// Breaker settings; comparable, so that an unchanged breaker keeps its state over a reload.
+	Breaker gate.BreakerSettings
+	// Backups is the chain for every delivery to this endpoint whose route names none of its own.
+	Backups []string
+	// Header is sent with each attempt, beside our own.
+	Header http.Header
+	// Transport is the way out: it judges addresses, verifies TLS and keeps connections of one identity together.
+	Transport http.RoundTripper
+}
+
+// Plan is what a reload may change: an immutable snapshot, swapped as a whole. Endpoints not in it keep what they have
+// waiting, held with the reason "removed".
+type Plan struct {
+	Router    Router
+	Endpoints map[string]*Endpoint
+	// HeaderPrefix of our own headers, default X-AtoShip; UserAgent is sent as is.
+	HeaderPrefix, UserAgent string
+	// Dedupe is how long a publisher's event id is remembered.
+	Dedupe time.Duration
+	// Expire ends a delivery still pending after it; Retention deletes what was settled before it.
+	Expire, Retention time.Duration
+	// Drain is how long a stop waits for attempts in flight.
+	Drain time.Duration
+	// MaxInFlight bounds attempts at once over all endpoints.
+	MaxInFlight int
+	// Intake is what ingest checks before Accept.
+	Intake Intake
+
+	namesOnce sync.Once
+	names     headerNames // of HeaderPrefix; see headers
+}
+
+// Intake is the part of a Plan that ingest handlers ask for.
+type Intake struct {
+	// Environments declared; the first is the default. None: any name, default "production".
+	Environments []string
+	// Catalog of event types; nil accepts every type.
+	Catalog Catalog
+	// MaxBody bounds one event, in bytes.
+	MaxBody int64
+}
+
+// Catalog knows the event types that may be published.
+type Catalog interface {
+	// Check refuses an unknown type, or data that its schema refuses, with a located error.
+	Check(eventType string, data []byte) error
+}
+
+// Config is fixed for an engine's life.
+type Config struct {
+	Store    Store
+	Observer Observer     // default: none
+	Logger   *slog.Logger // default: slog.Default()
+}
+
+// Defaults of a Plan.
+const (
+	DefaultHeaderPrefix = "X-AtoShip"
+	DefaultDedupe       = 72 * time.Hour
+	DefaultExpire       = 7 * 24 * time.Hour
+	DefaultRetention    = 30 * 24 * time.Hour
+	DefaultMaxInFlight  = 1024
+	DefaultMaxBody      = 256 << 10
+	// DefaultDrain stays under the five seconds that a usual service unit gives Caddy to stop.
+	DefaultDrain = 4 * time.Second
+)

@@ -1,0 +1,220 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// ErrStopping is returned by Accept once Shutdown has begun. Nothing was promised.
+var ErrStopping = errors.New("gateway is stopping")
+
+// Engine runs lanes over a store. Its methods may be called concurrently.
+type Engine struct {
+	store Store
+	obs   Observer
+	log   *slog.Logger
+
+	// plan is swapped whole by Apply; nil until the first.
+	plan atomic.Pointer[Plan]
+
+	mu    sync.RWMutex
+	lanes map[string]*lane // guarded by mu; created when an endpoint is first seen
+
+	flight  *flight
+	window  windowBudget
+	settler *settler
+
+	// intake counts Accepts under way; closed is set under its lock, so Shutdown knows when the last one left.
+	intake struct {
+		sync.RWMutex
+		closed bool
+	}
+
+	work      context.Context // done: start nothing new
+	stopWork  context.CancelFunc
+	abort     context.Context // done: give up what is under way
+	stopAbort context.CancelFunc
+	tasks     tasks // attempts, claims, maintainer, re-routing
+
+	applying  sync.Mutex // one Apply at a time
+	rerouting atomic.Bool
+
+	shutdown     sync.Once
+	shutdownErr  error
+	shutdownDone chan struct{}
+}
+
+// Open starts an engine over a store it will own and close. What an earlier process left unfinished is recovered here;
+// nothing is tried before the first Apply.
+func Open(ctx context.Context, c Config) (*Engine, error) {
+	e := &Engine{
+		store:        c.Store,
+		obs:          c.Observer,
+		log:          c.Logger,
+		lanes:        make(map[string]*lane),
+		shutdownDone: make(chan struct{}),
+	}
+	if e.obs == nil {
+		e.obs = NopObserver{}
+	}
+	if e.log == nil {
+		e.log = slog.Default()
+	}
+	e.work, e.stopWork = context.WithCancel(context.WithoutCancel(ctx))
+	e.abort, e.stopAbort = context.WithCancel(context.WithoutCancel(ctx))
+	e.flight = newFlight(DefaultMaxInFlight)
+	e.settler = newSettler(e)
+
+	if err := e.store.Attach(e); err != nil {
+		return nil, fmt.Errorf("recovering the store: %w", err)
+	}
+	due, err := e.store.Due(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("listing what is due: %w", err)
+	}
+	for name, at := range due {
+		e.lane(name).waiting(at)
+	}
+	e.tasks.run(e.maintain)
+	go e.settler.run()
+	return e, nil
+}
+
+// Plan is the one in force; nil before the first Apply.
+func (e *Engine) Plan() *Plan { return e.plan.Load() }
+
+// Journal is the read side of the store.
+func (e *Engine) Journal() Journal { return e.store }
+
+// Healthy tells whether an Accept could succeed now.
+func (e *Engine) Healthy() bool {
+	return e.plan.Load() != nil && e.work.Err() == nil && e.store.Healthy()
+}
+
+// Apply puts a plan in force: lanes whose settings are equal keep breaker, slots and holds, a changed URL starts afresh,
+// endpoints not in the plan are held. It can be repeated, and fails only before it has changed anything.
+func (e *Engine) Apply(p *Plan) error {
+	e.applying.Lock()
+	defer e.applying.Unlock()
+	if err := p.check(); err != nil {
+		return err
+	}
+	// Load what is stored about the plan's lanes first: that can fail, the swap below cannot.
+	for name := range p.Endpoints {
+		if err := e.lane(name).load(e.work); err != nil {
+			return fmt.Errorf("endpoint %s: reading its state: %w", name, err)
+		}
+	}
+	before := e.plan.Swap(p)
+	e.flight.resize(p.MaxInFlight)
+	for _, l := range e.allLanes() {
+		l.apply(p.Endpoints[l.name])
+	}
+	if before == nil || before.Router.Digest() != p.Router.Digest() {
+		e.rerouteUndecided()
+	}
+	return nil
+}
+
+// check refuses a plan the engine could not run; it guards against a caller's mistake, not a user's.
+func (p *Plan) check() error {
+	if p.Router == nil {
+		return errors.New("plan has no router")
+	}
+	for name, ep := range p.Endpoints {
+		switch {
+		case ep.URL == nil || ep.Transport == nil || ep.Signer == nil:
+			return fmt.Errorf("endpoint %s lacks a url, a transport or a signer", name)
+		case ep.Timeout <= 0 || ep.Concurrency <= 0:
+			return fmt.Errorf("endpoint %s: timeout and concurrency must be positive", name)
+		case len(ep.Backups) >= MaxChain:
+			return fmt.Errorf("endpoint %s: at most %d backups", name, MaxChain-1)
+		}
+	}
+	if p.Expire <= 0 || p.Retention <= 0 || p.Dedupe < 0 || p.MaxInFlight <= 0 {
+		return errors.New("plan: expire, retention and max_in_flight must be positive")
+	}
+	return nil
+}
+
+// lane finds the lane of an endpoint, or makes one.
+func (e *Engine) lane(name string) *lane {
+	e.mu.RLock()
+	l := e.lanes[name]
+	e.mu.RUnlock()
+	if l != nil {
+		return l
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if l = e.lanes[name]; l == nil {
+		l = newLane(e, name)
+		e.lanes[name] = l
+	}
+	return l
+}
+
+func (e *Engine) allLanes() []*lane {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	all := make([]*lane, 0, len(e.lanes))
+	for _, l := range e.lanes {
+		all = append(all, l)
+	}
+	return all
+}
+
+// pumpAll lets every lane look again at what it may do.
+func (e *Engine) pumpAll() {
+	for _, l := range e.allLanes() {
+		l.pump()
+	}
+}
+
+// Shutdown ends the engine: refuse intake, start nothing new, let attempts in flight finish for the plan's Drain (or
+// until ctx ends), cut off the rest, record everything, close the store. Later calls wait for the first and return its
+// error.
+func (e *Engine) Shutdown(ctx context.Context) error {
+	e.shutdown.Do(func() {
+		defer close(e.shutdownDone)
+		e.shutdownErr = e.stop(ctx)
+	})
+	<-e.shutdownDone
+	return e.shutdownErr
+}
+
+func (e *Engine) stop(ctx context.Context) error {
+	e.intake.Lock() // waits for Accepts under way
+	e.intake.closed = true
+	e.intake.Unlock()
+
+	e.stopWork()
+	drain := time.Duration(DefaultDrain)
+	if p := e.plan.Load(); p != nil {
+		drain = p.Drain
+	}
+	drained := e.tasks.close()
+	timer := time.NewTimer(drain)
+	defer timer.Stop()
+	select {
+	case <-drained:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	e.stopAbort() // attempts end at once: their requests carry this context
+	<-drained
+
+	for _, l := range e.allLanes() {
+		l.close()
+	}
+	e.settler.close() // everything above is on record after this, or the store is broken
+	if err := e.store.Close(); err != nil {
+		return fmt.Errorf("closing the store: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,376 @@
+package delivery
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/atoship/caddy-webhooks/delivery/gate"
+)
+
+const (
+	// windowPerSlot deliveries are kept in memory for each attempt that may run at once: enough to stay busy over a group
+	// commit (some 5 ms) at a few thousand deliveries a second, and little for a lane that shrank to one slot, so that
+	// hanging endpoints do not hold memory that healthy ones need.
+	windowPerSlot = 64
+	// windowMax bounds a lane's window whatever its slots.
+	windowMax = 1024
+	// windowFloor deliveries a lane may always hold, even when the byte budget of all windows is spent: no lane starves
+	// because others hold large bodies.
+	windowFloor = 4
+	// maxNap bounds how long a lane sleeps: timers run on the monotonic clock and due times on the wall clock, so a step of
+	// the wall clock is noticed within a minute.
+	maxNap = time.Minute
+	// minNap bounds how often a lane looks again while something else is in its way: a store that cannot commit.
+	minNap = 5 * time.Millisecond
+)
+
+// lane is one endpoint at work: what waits in memory, what runs, and what holds it back. Fields below mu are guarded by
+// it; nothing blocks while it is held.
+type lane struct {
+	e    *Engine
+	name string
+
+	// avail is what other lanes may know without the lock: can this endpoint be tried?
+	avail atomic.Pointer[availability]
+	// probePromised is when a delivery was last moved here to probe a half-open breaker (Unix ms), 0 after an attempt.
+	probePromised atomic.Int64
+
+	mu     sync.Mutex
+	ep     *Endpoint // nil: not in the plan
+	lease  Lane      // set by load
+	loaded bool
+	state  LaneState
+	saving bool // a goroutine writes state
+	dirty  bool // state changed since that goroutine read it
+
+	breaker    *gate.Breaker
+	breakerURL string
+	breakerSet gate.BreakerSettings
+
+	slots   gate.Slots
+	window  []*Delivery // handed over, not started; in order
+	running int
+
+	// caughtUp: the last claim found the store's end and every fresh delivery since was handed over. While it holds, the
+	// committer may hand over more; what is in the store all the same (a retry, a delivery moved here) is known by nextDue.
+	caughtUp bool
+	reserved int // promised to the committer, not yet here
+
+	refilling bool
+	refillAt  time.Time // not before: a claim failed
+	nextDue   time.Time // no delivery in the store is due before; zero: nothing waits there
+	noted     time.Time // earliest one that came to the store during the present claim
+
+	evac evacuation
+
+	timer *time.Timer
+}
+
+// availability of an endpoint as a target for deliveries of other lanes.
+type availability struct {
+	usable  bool // in the plan, not disabled, not paused
+	breaker *gate.Breaker
+}
+
+// newLane makes the lane of an endpoint that has nothing waiting in the store as far as we know: it is caught up. Open
+// tells lanes with a backlog by waiting().
+func newLane(e *Engine, name string) *lane {
+	l := &lane{e: e, name: name, caughtUp: true}
+	l.avail.Store(&availability{})
+	return l
+}
+
+// waiting notes that the store holds deliveries, the earliest due at the given time.
+func (l *lane) waiting(at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.caughtUp = false
+	l.nextDue = at
+	l.evac.pending = true
+}
+
+// Reserve implements Handover: may the committer hand this delivery straight to its lane?
+func (e *Engine) Reserve(d *Delivery) bool {
+	l := e.lane(d.Lane())
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	held := len(l.window) + l.reserved
+	if l.caughtUp && held < l.windowSize() && e.work.Err() == nil &&
+		l.holdLocked(time.Now()).Reason == gate.ReasonNone &&
+		e.window.take(len(d.Event.Body), held < windowFloor) {
+		l.reserved++
+		return true
+	}
+	l.caughtUp = false
+	return false
+}
+
+// Committed implements Handover.
+func (e *Engine) Committed(d *Delivery, handed bool, err error) {
+	l := e.lane(d.Lane())
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case handed && err != nil:
+		l.reserved--
+		e.window.give(len(d.Event.Body))
+		return
+	case err != nil:
+		return
+	case handed:
+		l.reserved--
+		l.window = append(l.window, d)
+	default:
+		l.evac.pending = l.evac.pending || d.Movable()
+		l.dueLocked(d.Due)
+	}
+	l.pumpLocked()
+}
+
+// Queued implements Handover.
+func (e *Engine) Queued(name string, due time.Time) {
+	l := e.lane(name)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.evac.pending = true
+	l.dueLocked(due)
+	l.pumpLocked()
+}
+
+// dueLocked notes that something in the store is due at t.
+func (l *lane) dueLocked(t time.Time) {
+	l.nextDue = earliest(l.nextDue, t)
+	if l.refilling {
+		l.noted = earliest(l.noted, t)
+	}
+}
+
+// earliest of two times, of which zero means never.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
+}
+
+// windowSize is how many deliveries the lane may hold in memory now.
+func (l *lane) windowSize() int { return min(windowPerSlot*max(l.slots.Size(), 1), windowMax) }
+
+// holdLocked tells why nothing may be tried now, and until when; the zero Hold means go. Slots and the engine's share are
+// not asked: they free themselves.
+func (l *lane) holdLocked(now time.Time) gate.Hold {
+	switch {
+	case l.ep == nil || !l.loaded:
+		return gate.Hold{Reason: gate.ReasonRemoved}
+	case l.state.Paused:
+		return gate.Hold{Reason: gate.ReasonPaused}
+	case l.state.Disabled != "":
+		return gate.Hold{Reason: gate.ReasonDisabled}
+	case now.Before(l.state.HoldUntil):
+		return gate.Hold{Reason: gate.ReasonRetryAfter, Until: l.state.HoldUntil}
+	}
+	if state, until, probing := l.breaker.State(); state == gate.StateOpen || (state == gate.StateHalfOpen && probing) {
+		return gate.Hold{Reason: gate.ReasonBreakerOpen, Until: until}
+	}
+	return gate.Hold{}
+}
+
+// pump looks at what the lane may do now. It is called whenever that may have changed.
+func (l *lane) pump() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.pumpLocked()
+}
+
+func (l *lane) pumpLocked() {
+	if l.e.work.Err() != nil {
+		return
+	}
+	now := time.Now()
+	hold := l.holdLocked(now)
+	if hold.Reason == gate.ReasonNone {
+		l.evac.idle()
+		l.startLocked(now)
+		l.refillLocked(now)
+	} else {
+		l.parkLocked(now, hold)
+	}
+	l.napLocked(now, hold)
+}
+
+// startLocked begins attempts while gates allow.
+func (l *lane) startLocked(now time.Time) {
+	for {
+		w, ok := l.takeLocked(now)
+		if !ok {
+			return
+		}
+		if !l.e.tasks.begin() {
+			l.untakeLocked(w)
+			return
+		}
+		go l.work(w)
+	}
+}
+
+// job is a delivery that passed every gate; leave must be called once.
+type job struct {
+	d     *Delivery
+	ep    *Endpoint
+	leave func(gate.Result)
+}
+
+// takeLocked passes the gates for the head of the window. The breaker comes last, because entering a half-open one takes
+// its only probe.
+func (l *lane) takeLocked(now time.Time) (job, bool) {
+	if len(l.window) == 0 || l.ep == nil || l.e.work.Err() != nil || !l.e.settler.ready() || !l.slots.TryTake() {
+		return job{}, false
+	}
+	if !l.e.flight.take(l) {
+		l.slots.Release(gate.Unused)
+		return job{}, false
+	}
+	leave, hold := l.breaker.Enter(now)
+	if hold.Reason != gate.ReasonNone {
+		l.slots.Release(gate.Unused)
+		l.e.flight.giveBack()
+		return job{}, false
+	}
+	d := l.window[0]
+	l.window[0] = nil
+	l.window = l.window[1:]
+	l.running++
+	return job{d: d, ep: l.ep, leave: leave}, true
+}
+
+func (l *lane) untakeLocked(j job) {
+	l.running--
+	l.window = append([]*Delivery{j.d}, l.window...)
+	j.leave(gate.Excluded)
+	l.slots.Release(gate.Unused)
+	l.e.flight.giveBack()
+}
+
+// work runs attempts one after another as long as the lane's gates allow and no other lane waits for the engine's share.
+func (l *lane) work(j job) {
+	defer l.e.tasks.end()
+	for {
+		result, use := l.e.deliver(l, j)
+		j.leave(result)
+		l.probePromised.Store(0)
+		l.e.window.give(len(j.d.Event.Body))
+		next := l.e.flight.release()
+
+		l.mu.Lock()
+		l.running--
+		l.slots.Release(use)
+		var ok bool
+		now := time.Now()
+		if (next == nil || next == l) && l.holdLocked(now).Reason == gate.ReasonNone {
+			j, ok = l.takeLocked(now)
+		}
+		if ok {
+			l.startLocked(now) // a success may have added a slot
+			l.refillLocked(now)
+		} else {
+			l.pumpLocked()
+		}
+		l.mu.Unlock()
+		for next != nil && next != l {
+			next.pump()
+			next = l.e.flight.skip(next)
+		}
+		if !ok {
+			return
+		}
+	}
+}
+
+// napLocked sets the timer for the next moment something may change by itself.
+func (l *lane) napLocked(now time.Time, hold gate.Hold) {
+	var wake time.Time
+	if hold.Reason == gate.ReasonNone {
+		if !l.refilling && len(l.window) == 0 {
+			wake = l.nextDue
+			if !wake.IsZero() && wake.Before(l.refillAt) {
+				wake = l.refillAt
+			}
+		}
+	} else {
+		wake = hold.Until
+		if !l.refilling && movesOn(hold) {
+			wake = earliest(wake, l.evac.wake(now))
+		}
+	}
+	switch {
+	case wake.IsZero(): // something else will wake it; a timer that still runs finds nothing to do
+	case l.timer == nil:
+		l.timer = time.AfterFunc(min(max(wake.Sub(now), minNap), maxNap), l.pump)
+	default:
+		l.timer.Reset(min(max(wake.Sub(now), minNap), maxNap))
+	}
+}
+
+// apply puts the plan's endpoint in force; nil: the plan has none of this name.
+func (l *lane) apply(ep *Endpoint) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ep = ep
+	if ep != nil {
+		url := ep.URL.String()
+		if l.breaker == nil || l.breakerURL != url || l.breakerSet != ep.Breaker {
+			l.breaker = gate.NewBreaker(ep.Breaker, l.breakerChanged)
+			l.breakerURL, l.breakerSet = url, ep.Breaker
+		}
+		if l.state.URL != "" && l.state.URL != url {
+			l.state = LaneState{Paused: l.state.Paused}
+			l.saveLocked()
+		}
+		l.slots.SetMax(ep.Concurrency)
+	}
+	l.publishLocked()
+	l.pumpLocked()
+}
+
+// publishLocked refreshes what other lanes see.
+func (l *lane) publishLocked() {
+	l.avail.Store(&availability{
+		usable:  l.ep != nil && l.loaded && l.state.Disabled == "" && !l.state.Paused,
+		breaker: l.breaker,
+	})
+}
+
+// breakerChanged is called by the breaker, perhaps while this lane is locked: it only tells.
+func (l *lane) breakerChanged(s gate.State, until time.Time) {
+	attrs := []any{slog.String("endpoint", l.name), slog.String("state", s.String())}
+	if !until.IsZero() {
+		attrs = append(attrs, slog.Time("until", until))
+	}
+	l.e.log.Info("breaker changed", attrs...)
+}
+
+// close gives back what was not started, so that it is not taken for lost after the restart. Nothing runs any more.
+func (l *lane) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.timer != nil {
+		l.timer.Stop()
+	}
+	l.returnLocked(l.window)
+	l.window = nil
+}
+
+// returnLocked puts deliveries back in the store as they were.
+func (l *lane) returnLocked(ds []*Delivery) {
+	for _, d := range ds {
+		l.e.window.give(len(d.Event.Body))
+		l.e.settler.add(Settlement{Delivery: d, Step: d.Step, Return: true})
+	}
+	if len(ds) > 0 {
+		l.caughtUp = false
+	}
+}
+
+var _ Handover = (*Engine)(nil)

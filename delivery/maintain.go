@@ -1,0 +1,53 @@
+package delivery
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+)
+
+const (
+	// maintainEvery is how often retention looks: it must expire a minute's worth of deliveries in less than a minute.
+	maintainEvery = time.Minute
+	// clockStep is a difference between wall and monotonic clock, from one look to the next, that no drift explains.
+	clockStep = time.Minute
+	// clockDoubt is how long nothing is deleted after such a step: a wrong clock is usually put right within it.
+	clockDoubt = time.Hour
+)
+
+// maintain expires and deletes what is old, until the engine stops.
+func (e *Engine) maintain() {
+	tick := time.NewTicker(maintainEvery)
+	defer tick.Stop()
+	last, doubtUntil := time.Now(), time.Time{}
+	for {
+		select {
+		case <-e.work.Done():
+			return
+		case <-tick.C:
+		}
+		now := time.Now()
+		wall, mono := now.Round(0).Sub(last.Round(0)), now.Sub(last)
+		if step := (wall - mono).Abs(); step > clockStep {
+			e.log.Warn("the wall clock was set: nothing is expired or deleted for an hour", slog.Duration("step", wall-mono))
+			doubtUntil = now.Add(clockDoubt)
+		}
+		last = now
+		if plan := e.plan.Load(); plan != nil && !now.Before(doubtUntil) {
+			e.prune(plan, now)
+		}
+	}
+}
+
+func (e *Engine) prune(plan *Plan, now time.Time) {
+	expired, deleted, err := e.store.Prune(e.work, Prune{Now: stamp(now), Expire: plan.Expire, Retention: plan.Retention})
+	if err != nil && e.work.Err() == nil && !errors.Is(err, ErrUnavailable) {
+		e.log.Error("retention", slog.Any("error", err))
+	}
+	if expired > 0 {
+		e.log.Warn("deliveries expired", slog.Int("deliveries", expired))
+	}
+	if deleted > 0 {
+		e.log.Info("deleted settled events", slog.Int("events", deleted))
+	}
+}

@@ -1,0 +1,171 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/atoship/caddy-webhooks/rules"
+)
+
+// Router decides which endpoints want an event; RuleRouter is the built-in one, a guest module can replace it. Route is
+// called concurrently, must not keep or change ev, and must be quick: it runs before the publisher is answered.
+type Router interface {
+	Route(ctx context.Context, ev *Event) (Decision, error)
+	// Digest identifies the rules; it is stored with what they decided.
+	Digest() string
+}
+
+// Decision is what a Router found.
+type Decision struct {
+	// Targets in order; an endpoint occurs at most once as a primary.
+	Targets []Target
+	// Held names routes that could not decide and must not be passed over: the event stays undecided for them.
+	Held []string
+	// Errors tells what went wrong, held or not, for the log.
+	Errors []error
+}
+
+// Target is one delivery to plan: a primary and its backups. OwnBackups tells that the route named the backups itself;
+// otherwise the primary's own are used.
+type Target struct {
+	Route      string
+	Primary    string
+	Backups    []string
+	OwnBackups bool
+}
+
+// RuleRouter is the built-in router over a compiled set of rules.
+type RuleRouter struct{ Set *rules.Set }
+
+// Digest implements Router.
+func (r RuleRouter) Digest() string { return r.Set.Digest() }
+
+// Route implements Router.
+func (r RuleRouter) Route(_ context.Context, ev *Event) (Decision, error) {
+	m := r.Set.Match(&rules.Event{
+		ID: ev.ID, Type: ev.Type, Environment: ev.Environment, Tenant: ev.Tenant, Source: ev.Source,
+		Timestamp: ev.Timestamp, Data: ev.Data(),
+	})
+	d := Decision{Held: m.Held}
+	if len(m.Targets) > 0 {
+		d.Targets = make([]Target, len(m.Targets))
+		for i, t := range m.Targets {
+			d.Targets[i] = Target{Route: t.Route, Primary: t.Endpoint, Backups: t.Backups, OwnBackups: t.BackupsSet}
+		}
+	}
+	for _, err := range m.Errors {
+		d.Errors = append(d.Errors, fmt.Errorf("%s: %s", err.Route, err.Text))
+	}
+	return d, nil
+}
+
+// route asks the router and plans the deliveries. It sets the event's Routing, Held and Digest.
+func (e *Engine) route(ctx context.Context, plan *Plan, ev *Event) ([]*Delivery, error) {
+	decision, err := plan.Router.Route(ctx, ev)
+	if err != nil {
+		return nil, fmt.Errorf("routing: %w", err)
+	}
+	for _, err := range decision.Errors {
+		e.log.Warn("rule failed", slog.String("event", ev.ID), slog.String("type", ev.Type), slog.Any("error", err))
+	}
+	ev.Digest = plan.Router.Digest()
+	ev.Held = decision.Held
+	switch {
+	case len(decision.Held) > 0:
+		ev.Routing = Undecided
+	case len(decision.Targets) == 0:
+		ev.Routing = Unrouted
+	default:
+		ev.Routing = Routed
+	}
+	ds := make([]*Delivery, len(decision.Targets))
+	for i, t := range decision.Targets {
+		ds[i] = &Delivery{Event: ev, Ord: uint16(i), Route: t.Route, Chain: plan.chain(t)}
+		ds[i].Due = ev.Accepted
+	}
+	return ds, nil
+}
+
+// chain lists a target's endpoints: the primary, then the route's backups or, when it names none, the primary's own.
+func (p *Plan) chain(t Target) []string {
+	backups := t.Backups
+	if !t.OwnBackups {
+		if ep := p.Endpoints[t.Primary]; ep != nil {
+			backups = ep.Backups
+		}
+	}
+	chain := make([]string, 1, 1+len(backups))
+	chain[0] = t.Primary
+	for _, b := range backups {
+		if len(chain) < MaxChain && !slices.Contains(chain, b) {
+			chain = append(chain, b)
+		}
+	}
+	return chain
+}
+
+// undecidedPage is how many undecided events are read at once: 64 events of the largest size are 16 MiB.
+const undecidedPage = 64
+
+// rerouteUndecided starts routing undecided events again, after a change of rules. One run at a time; a change during a
+// run is seen by it, because it always asks the plan in force, and by the check at its end.
+func (e *Engine) rerouteUndecided() {
+	if e.rerouting.Swap(true) {
+		return
+	}
+	e.tasks.run(func() {
+		for {
+			plan := e.plan.Load()
+			e.rerouteWith(plan)
+			e.rerouting.Store(false)
+			if e.plan.Load().Router.Digest() == plan.Router.Digest() || e.rerouting.Swap(true) {
+				return
+			}
+		}
+	})
+}
+
+// rerouteWith routes every undecided event with the plan. Routes that already made a delivery stay decided; an endpoint
+// the event already has as a primary is left out by the store.
+func (e *Engine) rerouteWith(plan *Plan) {
+	after := uint64(0)
+	for e.work.Err() == nil {
+		evs, err := e.store.Undecided(e.work, after, undecidedPage)
+		if err != nil {
+			e.log.Error("reading undecided events", slog.Any("error", err))
+			return
+		}
+		for _, ev := range evs {
+			after = ev.Seq
+			if ev.Digest == plan.Router.Digest() {
+				continue // these very rules could not decide
+			}
+			if err := e.reroute(plan, ev); err != nil {
+				e.log.Error("routing an undecided event again", slog.String("event", ev.ID), slog.Any("error", err))
+			}
+		}
+		if len(evs) < undecidedPage {
+			return
+		}
+	}
+}
+
+func (e *Engine) reroute(plan *Plan, ev *Event) error {
+	record, err := e.store.Event(e.work, ev.ID, &ev.Tenant)
+	if err != nil {
+		return err
+	}
+	ds, err := e.route(e.work, plan, ev)
+	if err != nil {
+		return err
+	}
+	ds = slices.DeleteFunc(ds, func(d *Delivery) bool {
+		return slices.ContainsFunc(record.Deliveries, func(have *Delivery) bool { return have.Route == d.Route })
+	})
+	if ev.Routing == Unrouted && len(record.Deliveries) > 0 {
+		ev.Routing = Routed
+	}
+	return e.store.Decide(e.work, ev.Seq, ev.Routing, ev.Held, ev.Digest, ds)
+}

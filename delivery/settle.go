@@ -1,0 +1,94 @@
+package delivery
+
+import (
+	"time"
+
+	"github.com/atoship/caddy-webhooks/delivery/gate"
+	"github.com/atoship/caddy-webhooks/delivery/retry"
+)
+
+// unknownsPerFailure outcomes in a row that crashes swallowed count as one failed try: an event that brings the process
+// down must not be tried forever for free.
+const unknownsPerFailure = 3
+
+// attempted makes the transition that follows an attempt. target tells the first open target at or after an index of the
+// chain, for when this one is done with.
+func attempted(d *Delivery, ep *Endpoint, a *Attempt, v retry.Verdict, random float64, next func(floor uint8) (uint8, bool)) Transition {
+	now := a.Started.Add(a.Duration).UTC().Truncate(time.Millisecond)
+	p := d.Progress
+	p.Step++
+	p.Attempts = a.N
+	p.Unknowns = 0
+	t := Transition{At: now, Kind: Attempted, Attempt: a}
+	switch {
+	case v.Success:
+		p.State = Delivered
+		p.LocalFaults = 0
+	case v.Outcome == retry.Cancelled: // by our own stop
+		p.Due = now
+	case !v.Spend:
+		p.LocalFaults++
+		p.Due = now.Add(retry.LocalBackoff(int(p.LocalFaults)))
+	default:
+		p.LocalFaults = 0
+		p, t.Note = spend(p, d, ep, now, random, next)
+		if p.State == Pending && p.Target == d.Target && a.RetryAfter.After(p.Due) {
+			p.Due = a.RetryAfter
+		}
+	}
+	t.Progress = p
+	return t
+}
+
+// spend takes one step of the schedule at the present target: again later, on to the next target, or exhausted.
+func spend(p Progress, d *Delivery, ep *Endpoint, now time.Time, random float64, next func(floor uint8) (uint8, bool)) (Progress, string) {
+	p.Tries[p.Target]++
+	if delay, ok := ep.Retry.Next(int(p.Tries[p.Target]), random); ok {
+		p.Due = now.Add(delay)
+		return p, ""
+	}
+	p.Floor = p.Target + 1
+	if int(p.Floor) >= len(d.Chain) {
+		p.State, p.Reason = Exhausted, ReasonSchedule
+		return p, ""
+	}
+	from := d.Chain[p.Target]
+	p.Target = p.Floor
+	if open, ok := next(p.Floor); ok {
+		p.Target = open
+	}
+	p.Due = now
+	return p, "schedule exhausted at " + from
+}
+
+// expired ends a delivery that is still pending after the plan's Expire.
+func expired(d *Delivery, now time.Time) Settlement {
+	p := d.Progress
+	p.Step++
+	p.State, p.Reason = Exhausted, ReasonExpired
+	return Settlement{Delivery: d, Step: d.Step, Transition: Transition{At: now, Kind: Ended, Note: "pending longer than expire", Progress: p}}
+}
+
+// lostTooOften spends a step for a delivery whose last outcomes were all swallowed by crashes.
+func lostTooOften(d *Delivery, ep *Endpoint, now time.Time, random float64, next func(floor uint8) (uint8, bool)) Settlement {
+	p := d.Progress
+	p.Step++
+	p.Unknowns = 0
+	p, note := spend(p, d, ep, now, random, next)
+	if note == "" {
+		note = "three unknown outcomes in a row count as one failed try"
+	}
+	return Settlement{Delivery: d, Step: d.Step, Transition: Transition{At: now, Kind: Lost, Note: note, Progress: p}}
+}
+
+// gateResult says what an outcome means for the breaker.
+func gateResult(v retry.Verdict) gate.Result {
+	switch {
+	case v.BreakerExcluded:
+		return gate.Excluded
+	case v.BreakerFailure:
+		return gate.Failure
+	default:
+		return gate.Success
+	}
+}

@@ -1,0 +1,231 @@
+package delivery
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Errors of a store that callers branch on.
+var (
+	// ErrUnavailable: the store cannot commit now (disk full, failed, reopening, closed). Nothing was promised; the same
+	// call may work later.
+	ErrUnavailable = errors.New("store unavailable")
+	// ErrNotFound: no such event or delivery.
+	ErrNotFound = errors.New("not found")
+	// ErrStale: the settlement is for a delivery that is not handed over (any more) at that step. It settled nothing.
+	ErrStale = errors.New("stale settlement")
+	// ErrTooLarge: more than a commit may carry (MaxBatch deliveries).
+	ErrTooLarge = errors.New("batch too large")
+	// ErrCursor: the cursor of a listing is not one this store gave out.
+	ErrCursor = errors.New("unknown cursor")
+)
+
+// MaxBatch bounds the deliveries of one Append: a commit stays small enough to be synced in milliseconds, and a hostile
+// batch × fan-out cannot take the process's memory.
+const MaxBatch = 10_000
+
+// ConflictError says that an event's id is known with other content; the whole batch was refused.
+type ConflictError struct {
+	Index int // in the batch
+	ID    string
+}
+
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("event id %s is known with other content", e.ID)
+}
+
+// Accept is one event with the deliveries planned for it. The store sets Event.Seq and each delivery's Event, Ord and ID.
+type Accept struct {
+	Event      *Event
+	Deliveries []*Delivery
+	// Dedupe is how long a given id is remembered: an equal id accepted longer ago than this is a new event.
+	Dedupe time.Duration
+}
+
+// Receipt answers one Accept. For a duplicate it describes the first acceptance: its event's id and its deliveries.
+type Receipt struct {
+	EventID    string
+	Duplicate  bool
+	Deliveries []*Delivery
+}
+
+// Queue is the half of a store that work flows through. All methods may be called concurrently.
+type Queue interface {
+	// Attach connects the engine; it is called once, before anything else, and finishes recovery: deliveries that an
+	// earlier process had handed over and not settled become waiting again, with a Lost transition on record.
+	Attach(h Handover) error
+
+	// Append stores events with their deliveries, all or nothing, and returns only when they would survive a power cut.
+	// Receipts come one per item, in order. A given id that is known with the same Hash (or occurs twice in the batch) is
+	// answered with the first receipt, Duplicate set, and stores nothing; with another Hash the whole batch is refused
+	// with a *ConflictError. Two concurrent Appends of one id: the second waits for the first's outcome.
+	// ErrUnavailable promises nothing: the events may or may not be kept.
+	// When ctx ends first the answer is ctx.Err(), with the same meaning.
+	Append(ctx context.Context, batch []Accept) ([]Receipt, error)
+
+	// Lease makes this node the only one to work a lane, until released. The embedded store always grants.
+	Lease(ctx context.Context, lane string) (Lane, error)
+
+	// Due lists every lane that has waiting deliveries, with the earliest due time of each. It reads one row per lane.
+	Due(ctx context.Context) (map[string]time.Time, error)
+
+	// Settle records transitions and moves their deliveries on. It returns when they would survive a power cut: together
+	// with the next Append, after 256 settlements or 50 ms, whichever is first. Losing a settlement costs a duplicate,
+	// never an event. Answers come item by item: nil, or ErrStale for a delivery not handed over at that step.
+	// ErrUnavailable (for all items) means: try the same batch again later; settling twice is harmless.
+	Settle(ctx context.Context, batch []Settlement) []error
+
+	// Decide adds deliveries to an undecided event after its held routes were evaluated again, and records what is still
+	// held. A delivery whose primary the event already has is left out. The event's Routing, Held and Digest replace the
+	// stored ones. An event that is not undecided (any more) is left as it is: deciding twice is harmless.
+	Decide(ctx context.Context, seq uint64, routing Routing, held []string, digest string, add []*Delivery) error
+
+	// Undecided lists events to be routed again, oldest first, from after the given sequence number, at most n.
+	Undecided(ctx context.Context, after uint64, n int) ([]*Event, error)
+
+	// Healthy tells whether Append could succeed now; false while the store is failed or reopening.
+	Healthy() bool
+}
+
+// Handover is the engine's side of the hot path. The store's committer calls it from one goroutine, in commit order; no
+// method may block or call the store.
+type Handover interface {
+	// Reserve asks, before the commit, whether the lane will take this delivery straight from memory. True: the store
+	// records it as handed over. False: the store queues it. Every Reserve is followed by one Committed.
+	Reserve(d *Delivery) bool
+	// Committed follows each Reserve after its commit: handed repeats the answer, err is nil when the delivery is durable.
+	// With handed and no error the delivery is the engine's to try and to settle.
+	Committed(d *Delivery, handed bool, err error)
+	// Queued tells that a delivery now waits in a lane, due at the given time: after a settlement, Decide or recovery.
+	Queued(lane string, due time.Time)
+}
+
+// Lane is the waiting line of one endpoint, worked by one node.
+type Lane interface {
+	// Claim takes waiting deliveries that are due, in order of due time and sequence, and records durably that they are
+	// handed over. At most one Claim of a lane runs at a time.
+	Claim(ctx context.Context, c Claim) (Claimed, error)
+	// State and SetState hold what must outlive the process. SetState returns when it would survive a power cut.
+	State(ctx context.Context) (LaneState, error)
+	SetState(ctx context.Context, s LaneState) error
+	// Release gives the lane up.
+	Release(ctx context.Context) error
+}
+
+// Claim says how much a lane can take.
+type Claim struct {
+	Now time.Time
+	// Max deliveries and MaxBytes of bodies; at least one delivery is returned when one is due.
+	Max, MaxBytes int
+	// MovableOnly leaves out deliveries that could go nowhere else (see Delivery.Movable): they wait for this endpoint.
+	MovableOnly bool
+}
+
+// Claimed is the answer to a Claim.
+type Claimed struct {
+	Deliveries []*Delivery
+	// More tells that further deliveries (of the kind asked for) are due at Claim.Now.
+	More bool
+	// Next is the earliest due time after Claim.Now (of the kind asked for); zero when nothing waits.
+	Next time.Time
+}
+
+// LaneState is what a lane remembers over a restart.
+type LaneState struct {
+	// URL the state belongs to: another URL starts afresh (pause excepted).
+	URL string
+	// HoldUntil stops all tries until then; the endpoint asked for it (Retry-After).
+	HoldUntil time.Time
+	// Disabled says why the endpoint gets nothing any more: "gone" after a 410. Empty: enabled. DisabledAt is when.
+	Disabled   string
+	DisabledAt time.Time
+	// FailingSince is when the present run of nothing but failures began; zero when the last attempt succeeded.
+	FailingSince time.Time
+	// Paused by an operator.
+	Paused bool
+}
+
+// Settlement moves one handed-over delivery on.
+type Settlement struct {
+	Delivery *Delivery
+	// Step of the delivery when it was handed over.
+	Step uint16
+	// Return puts the delivery back in its lane as it was: no transition is recorded. The other fields are ignored.
+	Return bool
+	// Transition to record. Its Progress.Step is Step+1. A pending Progress queues the delivery in the lane of its Target,
+	// due at Due; a final one ends it.
+	Transition Transition
+}
+
+// Journal is the half of a store that people look at. Reads see every committed change.
+type Journal interface {
+	// Event finds an event by id. Ids are unique per tenant and source only: among several the newest is returned, unless
+	// tenant (when not nil) narrows it.
+	Event(ctx context.Context, id string, tenant *string) (*EventRecord, error)
+	// Delivery finds a delivery with its transitions by its public id.
+	Delivery(ctx context.Context, id string) (*DeliveryRecord, error)
+	// Deliveries lists deliveries, newest event first, without transitions.
+	Deliveries(ctx context.Context, q DeliveryQuery) (DeliveryPage, error)
+	// Counts over all deliveries kept, by state.
+	Counts(ctx context.Context) (Counts, error)
+	// Prune exhausts what is pending past Expire and deletes what was settled before Retention; it works in bounded steps
+	// and returns how many deliveries it expired and how many events it deleted.
+	Prune(ctx context.Context, p Prune) (expired, deleted int, err error)
+}
+
+// EventRecord is an event with all its deliveries in their present state, without transitions.
+type EventRecord struct {
+	Event      *Event
+	Deliveries []*Delivery
+}
+
+// DeliveryRecord is a delivery with all that happened to it, oldest first.
+type DeliveryRecord struct {
+	Delivery    *Delivery
+	Transitions []Transition
+}
+
+// DeliveryQuery narrows a listing; zero values do not.
+type DeliveryQuery struct {
+	State    *State
+	Endpoint string // primary, or the target it is at
+	Type     string // event type
+	EventID  string
+	Since    time.Time // accepted at or after
+	Until    time.Time // accepted before
+	Limit    int       // 1–500; default 50
+	Cursor   string    // from DeliveryPage.Next
+}
+
+// DeliveryPage is one page of a listing. A page may be short, even empty, with Next set: a search examines a bounded
+// number of rows per call.
+type DeliveryPage struct {
+	Items []*Delivery
+	Next  string // empty on the last page
+}
+
+// Counts of deliveries by state, and of events.
+type Counts struct {
+	Events    uint64 // accepted in all
+	Pending   uint64
+	Delivered uint64
+	Exhausted uint64
+	Cancelled uint64
+}
+
+// Prune says what is too old.
+type Prune struct {
+	Now       time.Time
+	Expire    time.Duration // pending longer than this since acceptance: exhausted, reason expired
+	Retention time.Duration // settled longer ago than this: deleted
+}
+
+// Store is all of it.
+type Store interface {
+	Queue
+	Journal
+	// Close stops the committer after what it holds is committed, and releases the lock. Further calls give ErrUnavailable.
+	Close() error
+}
