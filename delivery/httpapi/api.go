@@ -1,0 +1,172 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"path"
+
+	"github.com/atoship/caddy-webhooks/delivery"
+)
+
+// API reads back what the gateway did:
+//
+//	GET events/{id}       one event with its payload and its deliveries; ?tenant= where ids are not unique
+//	GET deliveries        a page of deliveries, newest event first; see query.go for what narrows it
+//	GET deliveries/{id}   one delivery with its event, every attempt and every transition
+//
+// Paths are relative to where it is mounted: strip the prefix before. It authenticates nobody; whoever mounts it does.
+// Answers are JSON, errors problem+json. Safe for concurrent use.
+type API struct {
+	engine func() Engine
+	log    *slog.Logger
+	mux    *http.ServeMux
+}
+
+// NewAPI returns the API over the engine that is current at each request; nil from engine is answered 503. A nil logger
+// means slog.Default().
+func NewAPI(engine func() Engine, log *slog.Logger) *API {
+	if log == nil {
+		log = slog.Default()
+	}
+	a := &API{engine: engine, log: log, mux: http.NewServeMux()}
+	a.handle("GET /events/{id}", a.event)
+	a.handle("GET /deliveries", a.deliveries)
+	a.handle("GET /deliveries/{id}", a.delivery)
+	return a
+}
+
+// ServeHTTP implements http.Handler.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	// The mux would redirect an unclean path to one without the prefix that was stripped.
+	if r.URL.Path == "" || r.URL.Path[0] != '/' {
+		r = r.Clone(r.Context())
+		r.URL.Path = "/" + r.URL.Path
+		r.URL.RawPath = ""
+	}
+	if path.Clean(r.URL.Path) != r.URL.Path {
+		notFound("there is nothing at this path").Write(w)
+		return
+	}
+	h, pattern := a.mux.Handler(r)
+	if pattern != "" {
+		a.mux.ServeHTTP(w, r) // Handler alone would not set the path values
+		return
+	}
+	var miss missed
+	h.ServeHTTP(&miss, r)
+	p := notFound("there is nothing at this path")
+	if allow := miss.Header().Get("Allow"); allow != "" {
+		w.Header().Set("Allow", allow)
+		p = &Problem{Status: http.StatusMethodNotAllowed, Detail: "this path is read with GET"}
+	}
+	p.Write(w)
+}
+
+// missed swallows the mux's own plain-text answer and keeps its headers.
+type missed struct{ header http.Header }
+
+func (m *missed) Header() http.Header {
+	if m.header == nil {
+		m.header = make(http.Header)
+	}
+	return m.header
+}
+func (m *missed) Write(b []byte) (int, error) { return len(b), nil }
+func (m *missed) WriteHeader(int)             {}
+
+// handle registers a read: it gets the journal and returns what to show.
+func (a *API) handle(pattern string, read func(context.Context, delivery.Journal, *http.Request) (any, error)) {
+	a.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		engine := a.engine()
+		if engine == nil {
+			notReady().Write(w)
+			return
+		}
+		v, err := read(r.Context(), engine.Journal(), r)
+		if err != nil {
+			a.problem(r.Context(), err).Write(w)
+			return
+		}
+		h := w.Header()
+		h["Content-Type"] = jsonType
+		h["X-Content-Type-Options"] = nosniff
+		h["Cache-Control"] = noStore
+		enc := json.NewEncoder(w)
+		enc.SetEscapeHTML(false) // payloads are shown as they were sent; nosniff and the media type keep browsers off
+		if err := enc.Encode(v); err != nil {
+			a.log.DebugContext(r.Context(), "writing an answer failed", "error", err)
+		}
+	})
+}
+
+// problem turns an error of a read into an answer.
+func (a *API) problem(ctx context.Context, err error) *Problem {
+	if p, ok := errors.AsType[*Problem](err); ok {
+		return p
+	}
+	switch {
+	case errors.Is(err, delivery.ErrNotFound):
+		return notFound("there is no such thing, or it is past retention")
+	case errors.Is(err, delivery.ErrCursor):
+		return badParameter("cursor", "not one that a page before gave out as next")
+	case errors.Is(err, delivery.ErrUnavailable), ctx.Err() != nil:
+		return &Problem{
+			Status: http.StatusServiceUnavailable, RetryAfter: retryUnavailable,
+			Detail: "the store cannot be read now",
+		}
+	}
+	a.log.ErrorContext(ctx, "reading the journal failed", "error", err)
+	return &Problem{Status: http.StatusInternalServerError, Detail: "reading failed because of a fault of the gateway"}
+}
+
+func notFound(detail string) *Problem { return &Problem{Status: http.StatusNotFound, Detail: detail} }
+
+func (a *API) event(ctx context.Context, j delivery.Journal, r *http.Request) (any, error) {
+	q, p := parseQuery(r, "tenant")
+	if p != nil {
+		return nil, p
+	}
+	var tenant *string
+	if v, ok := q["tenant"]; ok { // also when empty: the event of no tenant
+		tenant = &v
+	}
+	id := r.PathValue("id")
+	if !validID(id) {
+		return nil, notFound("there is no event with such an id")
+	}
+	rec, err := j.Event(ctx, id, tenant)
+	if err != nil {
+		return nil, err
+	}
+	return viewEventRecord(rec), nil
+}
+
+func (a *API) delivery(ctx context.Context, j delivery.Journal, r *http.Request) (any, error) {
+	if _, p := parseQuery(r); p != nil {
+		return nil, p
+	}
+	id := r.PathValue("id")
+	if !validID(id) {
+		return nil, notFound("there is no delivery with such an id")
+	}
+	rec, err := j.Delivery(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	return viewDeliveryRecord(rec), nil
+}
+
+func (a *API) deliveries(ctx context.Context, j delivery.Journal, r *http.Request) (any, error) {
+	q, p := deliveryQuery(r)
+	if p != nil {
+		return nil, p
+	}
+	page, err := j.Deliveries(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return viewPage(page), nil
+}

@@ -1,0 +1,80 @@
+package httpapi
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"sync"
+	"time"
+)
+
+// idPrefix of the event ids we make.
+const idPrefix = "evt_"
+
+// maxID bounds an event's id, ours or a publisher's.
+const maxID = 128
+
+// crockford is Crockford's base 32, in lower case: no i, l, o, u, so that ids survive being read aloud.
+const crockford = "0123456789abcdefghjkmnpqrstvwxyz"
+
+// newID makes an event id: evt_ and 26 characters for 48 bits of milliseconds and 80 random ones, the layout of a ULID.
+// Ids made in different milliseconds sort by time; within one millisecond their order is arbitrary (order in the gateway
+// is by sequence number, never by id). 80 bits make two equal ids in one millisecond a matter of 10¹² tries.
+func newID(now time.Time) string {
+	var id [16]byte
+	ms := uint64(now.UnixMilli()) // 48 bits last until the year 10889
+	binary.BigEndian.PutUint64(id[:8], ms<<16)
+	random(id[6:])
+	return string(appendBase32(append(make([]byte, 0, len(idPrefix)+26), idPrefix...), id))
+}
+
+// appendBase32 writes 128 bits as 26 characters of five; the first character carries three.
+func appendBase32(b []byte, id [16]byte) []byte {
+	hi, lo := binary.BigEndian.Uint64(id[:8]), binary.BigEndian.Uint64(id[8:])
+	for shift := 125; shift >= 0; shift -= 5 {
+		var v uint64
+		switch {
+		case shift >= 64:
+			v = hi >> (shift - 64)
+		case shift > 59: // the five bits straddle both halves
+			v = hi<<(64-shift) | lo>>shift
+		default:
+			v = lo >> shift
+		}
+		b = append(b, crockford[v&31])
+	}
+	return b
+}
+
+// entropy is a piece of crypto/rand bought in bulk: one system call serves 51 ids.
+type entropy struct {
+	buf  [512]byte
+	left int
+}
+
+var entropies = sync.Pool{New: func() any { return new(entropy) }}
+
+// random fills p, at most 512 bytes, from crypto/rand.
+func random(p []byte) {
+	e := entropies.Get().(*entropy)
+	if e.left < len(p) {
+		_, _ = rand.Read(e.buf[:]) // never fails: it would end the process first
+		e.left = len(e.buf)
+	}
+	copy(p, e.buf[len(e.buf)-e.left:])
+	e.left -= len(p)
+	entropies.Put(e)
+}
+
+// validID tells whether s may be an event id: it goes out in headers, stands in URLs and names things in the store.
+func validID(s string) bool {
+	if s == "" || len(s) > maxID {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}

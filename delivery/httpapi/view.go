@@ -1,0 +1,214 @@
+package httpapi
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"time"
+	"unicode/utf8"
+
+	"github.com/atoship/caddy-webhooks/delivery"
+)
+
+// The shapes the API shows, in the words of the documentation. Times are RFC 3339 in UTC with milliseconds. A member that
+// has nothing to say is left out, but lists are always there.
+
+// moment is a time as shown; the zero time is left out by omitzero.
+type moment struct{ time.Time }
+
+// MarshalJSON implements json.Marshaler.
+func (m moment) MarshalJSON() ([]byte, error) {
+	return m.UTC().AppendFormat(nil, `"2006-01-02T15:04:05.000Z"`), nil
+}
+
+type eventView struct {
+	ID          string `json:"id"`
+	Type        string `json:"type"`
+	Environment string `json:"environment"`
+	Tenant      string `json:"tenant,omitempty"`
+	Source      string `json:"source,omitempty"`
+	Timestamp   string `json:"timestamp"`
+	Accepted    moment `json:"accepted"`
+	// Routing is routed, unrouted or undecided; Held names the routes that could not decide.
+	Routing     string   `json:"routing"`
+	Held        []string `json:"held,omitempty"`
+	Digest      string   `json:"digest,omitempty"`
+	TraceParent string   `json:"traceparent,omitempty"`
+	ContentType string   `json:"content_type"`
+	// Payload is the body every attempt sends: as it is when it is JSON, else PayloadBase64. Neither in lists.
+	Payload       json.RawMessage `json:"payload,omitempty"`
+	PayloadBase64 *string         `json:"payload_base64,omitempty"`
+}
+
+type eventRecordView struct {
+	eventView
+	Deliveries []deliveryView `json:"deliveries"`
+}
+
+type deliveryView struct {
+	ID string `json:"id"`
+	// Event is left out below an event.
+	Event    *eventView `json:"event,omitempty"`
+	Endpoint string     `json:"endpoint"`
+	Backups  []string   `json:"backups"`
+	Route    string     `json:"route"`
+	State    string     `json:"state"`
+	// Target is the endpoint of the chain it waits at, or was at last.
+	Target        string `json:"target"`
+	AttemptsCount int    `json:"attempts_count"`
+	// Due is when it is tried next; pending deliveries only.
+	Due moment `json:"due,omitzero"`
+	// Reason says why an exhausted delivery ended.
+	Reason string `json:"reason,omitempty"`
+}
+
+type deliveryRecordView struct {
+	deliveryView
+	Attempts    []attemptView    `json:"attempts"`
+	Transitions []transitionView `json:"transitions"`
+}
+
+type attemptView struct {
+	N          int          `json:"n"`
+	Endpoint   string       `json:"endpoint"`
+	Address    string       `json:"address,omitempty"`
+	Started    moment       `json:"started"`
+	DurationMS int64        `json:"duration_ms"`
+	Status     int          `json:"status,omitempty"`
+	Outcome    string       `json:"outcome"`
+	Detail     string       `json:"detail,omitempty"`
+	Response   responseView `json:"response"`
+	RetryAfter moment       `json:"retry_after,omitzero"`
+	TraceID    string       `json:"trace_id,omitempty"`
+}
+
+type responseView struct {
+	// Excerpt of the body: text, or base64 when it is not UTF-8 (then Base64 is set).
+	Excerpt string `json:"excerpt"`
+	Base64  bool   `json:"base64,omitempty"`
+	// Bytes were read; Truncated tells that Excerpt holds fewer.
+	Bytes     int  `json:"bytes"`
+	Truncated bool `json:"truncated,omitempty"`
+}
+
+type transitionView struct {
+	At   moment `json:"at"`
+	Kind string `json:"kind"` // attempted, lost, moved, ended
+	// Attempt is the number of the attempt made or lost in this step.
+	Attempt int    `json:"attempt,omitempty"`
+	Note    string `json:"note,omitempty"`
+	// What was so after the step.
+	State  string `json:"state"`
+	Target string `json:"target"`
+	Due    moment `json:"due,omitzero"`
+	Reason string `json:"reason,omitempty"`
+}
+
+type pageView struct {
+	Items []deliveryView `json:"items"`
+	Next  string         `json:"next"` // empty on the last page
+}
+
+func viewEvent(ev *delivery.Event, withPayload bool) *eventView {
+	v := &eventView{
+		ID: ev.ID, Type: ev.Type, Environment: ev.Environment, Tenant: ev.Tenant, Source: ev.Source,
+		Timestamp: ev.Timestamp, Accepted: moment{ev.Accepted}, Routing: ev.Routing.String(), Held: ev.Held, Digest: ev.Digest,
+		TraceParent: ev.TraceParent, ContentType: ev.ContentType,
+	}
+	switch {
+	case !withPayload:
+	case ev.DataEnd > 0 && json.Valid(ev.Body): // checked again: a broken row must not break the whole answer
+		v.Payload = ev.Body
+	default:
+		s := base64.StdEncoding.EncodeToString(ev.Body)
+		v.PayloadBase64 = &s
+	}
+	return v
+}
+
+func viewEventRecord(r *delivery.EventRecord) *eventRecordView {
+	v := &eventRecordView{eventView: *viewEvent(r.Event, true), Deliveries: make([]deliveryView, len(r.Deliveries))}
+	for i, d := range r.Deliveries {
+		v.Deliveries[i] = viewDelivery(d)
+	}
+	return v
+}
+
+func viewDelivery(d *delivery.Delivery) deliveryView {
+	v := deliveryView{
+		ID: d.ID, Endpoint: d.Chain[0], Backups: d.Chain[1:], Route: d.Route,
+		State: d.State.String(), Target: d.Lane(), AttemptsCount: int(d.Attempts), Reason: d.Reason,
+	}
+	if !d.State.Final() {
+		v.Due = moment{d.Due}
+	}
+	return v
+}
+
+func viewPage(p delivery.DeliveryPage) *pageView {
+	v := &pageView{Items: make([]deliveryView, len(p.Items)), Next: p.Next}
+	for i, d := range p.Items {
+		v.Items[i] = viewDelivery(d)
+		v.Items[i].Event = viewEvent(d.Event, false)
+	}
+	return v
+}
+
+func viewDeliveryRecord(r *delivery.DeliveryRecord) *deliveryRecordView {
+	d := r.Delivery
+	v := &deliveryRecordView{
+		deliveryView: viewDelivery(d),
+		Attempts:     make([]attemptView, 0, len(r.Transitions)),
+		Transitions:  make([]transitionView, len(r.Transitions)),
+	}
+	v.Event = viewEvent(d.Event, true)
+	for i := range r.Transitions {
+		t := &r.Transitions[i]
+		tv := transitionView{
+			At: moment{t.At}, Kind: t.Kind.String(), Note: t.Note,
+			State: t.Progress.State.String(), Target: d.Chain[t.Progress.Target], Reason: t.Progress.Reason,
+		}
+		if !t.Progress.State.Final() {
+			tv.Due = moment{t.Progress.Due}
+		}
+		if t.Attempt != nil {
+			tv.Attempt = int(t.Attempt.N)
+			v.Attempts = append(v.Attempts, viewAttempt(t.Attempt))
+		}
+		v.Transitions[i] = tv
+	}
+	return v
+}
+
+func viewAttempt(a *delivery.Attempt) attemptView {
+	v := attemptView{
+		N: int(a.N), Endpoint: a.Endpoint, Address: a.Address,
+		Started: moment{a.Started}, DurationMS: a.Duration.Milliseconds(),
+		Status: a.Status, Outcome: a.Outcome, Detail: a.Detail,
+		Response:   responseView{Bytes: a.ResponseBytes, Truncated: a.ResponseBytes > len(a.Excerpt)},
+		RetryAfter: moment{a.RetryAfter}, TraceID: a.TraceID,
+	}
+	text := a.Excerpt
+	if v.Response.Truncated {
+		text = wholeRunes(text)
+	}
+	if utf8.Valid(text) {
+		v.Response.Excerpt = string(text)
+	} else {
+		v.Response.Excerpt, v.Response.Base64 = base64.StdEncoding.EncodeToString(a.Excerpt), true
+	}
+	return v
+}
+
+// wholeRunes drops the beginning of a character that a cut left at the end of text.
+func wholeRunes(text []byte) []byte {
+	for back := 1; back < utf8.UTFMax && back <= len(text); back++ {
+		tail := text[len(text)-back:]
+		if utf8.RuneStart(tail[0]) {
+			if !utf8.FullRune(tail) {
+				return text[:len(text)-back]
+			}
+			break
+		}
+	}
+	return text
+}
