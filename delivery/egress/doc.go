@@ -1,0 +1,18 @@
+// Package egress is the way out: an [http.RoundTripper] that dials public
+// addresses only, verifies TLS always and bounds what comes back.
+//
+// What a customer enters as a URL or a header is hostile until shown
+// otherwise, and is judged twice:
+//
+//	at load     CheckURL      the spelling: https, host, port, literal addresses
+//	            CheckHeader   names and values that would change what we send
+//	at connect  Guard.Check   the very address of each connect(), whatever the
+//	                          name, its DNS answers or their age say
+//
+// Only the second can hold: a name may resolve to another address by the time
+// it is dialled (DNS rebinding). The first gives a clear error while the
+// person who typed it is looking.
+//
+// Redirects are not followed at this level, response bodies are not
+// decompressed, and proxy settings of the environment are ignored.
+package egress
