@@ -83,6 +83,12 @@ func (e *Engine) try(ctx context.Context, plan *Plan, d *Delivery, ep *Endpoint,
 	ctx, cancel := context.WithTimeoutCause(ctx, ep.Timeout, retry.ErrTimeout)
 	defer cancel()
 	result := retry.Result{}
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) {
+		result.Kept = c.Reused && d.LocalFaults < keptTries
+		if addr := c.Conn.RemoteAddr(); addr != nil {
+			a.Address = addr.String()
+		}
+	}})
 	req, err := e.request(ctx, plan, d, ep, a)
 	if err == nil {
 		var resp *http.Response
@@ -111,12 +117,7 @@ func (e *Engine) try(ctx context.Context, plan *Plan, d *Delivery, ep *Endpoint,
 // not a byte went out on a kept connection that turned out closed, never to send twice (no Idempotency-Key is set, so a
 // POST is not replayable to it).
 func (e *Engine) request(ctx context.Context, plan *Plan, d *Delivery, ep *Endpoint, a *Attempt) (*http.Request, error) {
-	trace := &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) {
-		if addr := c.Conn.RemoteAddr(); addr != nil {
-			a.Address = addr.String()
-		}
-	}}
-	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, trace), http.MethodPost, "", bytes.NewReader(d.Event.Body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "", bytes.NewReader(d.Event.Body))
 	if err != nil {
 		return nil, &retry.LocalFault{Code: "request", Err: err}
 	}

@@ -169,3 +169,23 @@ func TestRequestIsWhatTheContractSays(t *testing.T) {
 		}
 	})
 }
+
+func TestKeptConnectionThatItsServerClosedIsTriedAgainAtOnce(t *testing.T) {
+	t.Parallel()
+	requests := 0
+	withServer(t, func(_ http.ResponseWriter, r *http.Request) {
+		if requests++; requests == 2 {
+			panic(http.ErrAbortHandler) // as an idle timeout does at the wrong moment
+		}
+	}, func(t *testing.T, w *world) {
+		w.publish("evt_1")
+		pass(time.Second)
+		r := w.publish("evt_2")[0]
+		pass(time.Second)
+		rec := w.record(r)
+		want(t, "attempts", outcomes(rec), []string{"a:connection_reset", "a:delivered"})
+		if rec.Delivery.Tries[0] != 0 {
+			t.Errorf("it spent %d steps of the schedule", rec.Delivery.Tries[0])
+		}
+	})
+}

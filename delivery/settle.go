@@ -11,6 +11,10 @@ import (
 // down must not be tried forever for free.
 const unknownsPerFailure = 3
 
+// keptTries bounds the tries in a row that may fail on a kept connection for free: a server that closes every second
+// request is broken, not idle.
+const keptTries = 3
+
 // attempted makes the transition that follows an attempt. target tells the first open target at or after an index of the
 // chain, for when this one is done with.
 func attempted(d *Delivery, ep *Endpoint, a *Attempt, v retry.Verdict, random float64, next func(floor uint8) (uint8, bool)) Transition {
@@ -25,6 +29,9 @@ func attempted(d *Delivery, ep *Endpoint, a *Attempt, v retry.Verdict, random fl
 		p.State = Delivered
 		p.LocalFaults = 0
 	case v.Outcome == retry.Cancelled: // by our own stop
+		p.Due = now
+	case v.AtOnce:
+		p.LocalFaults++
 		p.Due = now
 	case !v.Spend:
 		p.LocalFaults++

@@ -52,6 +52,9 @@ type Result struct {
 	RetryAfter string
 	// Now is the time of the answer; a Retry-After with a date counts from it.
 	Now time.Time
+	// Kept tells that the request went over a connection kept idle since an
+	// earlier one.
+	Kept bool
 }
 
 // Classify says what the result means. Any status but 2xx decides alone, even
@@ -63,6 +66,9 @@ func Classify(r Result) Verdict {
 		outcome, detail := classifyError(r.Err, r.Now)
 		v := outcome.verdict()
 		v.Detail = detail
+		if outcome == ConnectionReset && r.Kept && r.Status == 0 {
+			v = Verdict{Outcome: outcome, Detail: "idle_connection", AtOnce: true, BreakerExcluded: true}
+		}
 		return v
 	}
 	v := classifyStatus(r.Status).verdict()

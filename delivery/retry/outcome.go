@@ -91,6 +91,11 @@ type Verdict struct {
 	// Silent means that the endpoint gave no answer: keep fewer of its
 	// attempts in flight.
 	Silent bool
+	// AtOnce means that the try says nothing about the endpoint and is to be
+	// repeated now: a kept connection was closed by its server at the moment
+	// we used it. Servers close idle connections after seconds (Node.js after
+	// 5), so a minute's wait for each such race would be our fault.
+	AtOnce bool
 	// Hold is how long the endpoint asked to be left alone, from
 	// Result.Now on: 0 for not at all, at most [MaxHold]. It holds the whole
 	// lane; this delivery comes back at the later of it and its schedule.
