@@ -1,0 +1,337 @@
+package embedded
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/atoship/caddy-webhooks/delivery"
+)
+
+// Claim implements delivery.Lane. It looks in the caller's goroutine; the committer then moves what was found from
+// waiting to handed over, in one synced commit shared with whatever else waits. Once asked, it waits for that commit even
+// when ctx ends: an answer that nobody takes would leave the deliveries in nobody's hands.
+func (l *lane) Claim(ctx context.Context, q delivery.Claim) (delivery.Claimed, error) {
+	l.claiming.Lock()
+	defer l.claiming.Unlock()
+	c, done, err := l.s.view(ctx, "claim")
+	if err != nil {
+		return delivery.Claimed{}, err
+	}
+	defer done()
+	f := &finder{s: l.s, c: c, lane: l, q: q, expired: l.s.expired.Load()}
+	if err := f.find(); err != nil {
+		return delivery.Claimed{}, c.readError("claim from "+l.name, err)
+	}
+	if len(f.found) > 0 || len(f.lost) > 0 {
+		o := &claimOp{call: newCall(), finder: f}
+		if err := l.s.submit(ctx, o); err != nil {
+			return delivery.Claimed{}, fmt.Errorf("claim from %s: %w", l.name, err)
+		}
+		if err := l.s.await(context.WithoutCancel(ctx), &o.call); err != nil {
+			return delivery.Claimed{}, fmt.Errorf("claim from %s: %w", l.name, err)
+		}
+	}
+	for _, line := range f.lines {
+		l.advance(line.movable, line.rest, c)
+	}
+	for i := range f.found {
+		if d := f.found[i].d; d != nil {
+			f.out.Deliveries = append(f.out.Deliveries, d)
+		}
+	}
+	return f.out, nil
+}
+
+// finder looks for due deliveries of a lane.
+type finder struct {
+	s       *Store
+	c       *conn
+	lane    *lane
+	q       delivery.Claim
+	expired uint64 // Store.expired before looking
+
+	lines []*line
+	found []foundRow
+	lost  [][]byte // waiting rows whose event is gone or corrupt
+	bytes int
+	event *delivery.Event // the last one read: fan-out puts several deliveries of one event into a window
+	out   delivery.Claimed
+}
+
+type foundRow struct {
+	key []byte
+	t   turn
+	k   delivery.Key
+	d   *delivery.Delivery // nil when the committer found the row gone
+}
+
+// line is a lane's waiting rows of one kind: those that could go elsewhere, or those that could not.
+type line struct {
+	movable bool
+	it      *pebble.Iterator
+	ok      bool
+	at      place // of the row under it
+	rest    place // no row that stays waiting is below
+}
+
+// find merges both lines by place.
+func (f *finder) find() (err error) {
+	kinds := []bool{true, false}
+	if f.q.MovableOnly {
+		kinds = kinds[:1]
+	}
+	for _, movable := range kinds {
+		prefix := waitingPrefix(f.lane.name, movable)
+		from := f.lane.begin(movable)
+		it, err := f.c.scan(append(slices.Clone(prefix), from[:]...), after(prefix))
+		if err != nil {
+			return err
+		}
+		defer it.Close()
+		ln := &line{movable: movable, it: it}
+		ln.set(it.First())
+		f.lines = append(f.lines, ln)
+	}
+	now := dueMillis(f.q.Now)
+	for ln := f.first(); ln != nil; ln = f.first() {
+		if dueMillis(ln.at.due()) > now {
+			f.out.Next = ln.at.due()
+			break
+		}
+		taken, err := f.take(ln)
+		if err != nil {
+			return err
+		}
+		if !taken {
+			f.out.More = true
+			break
+		}
+		ln.set(ln.it.Next())
+	}
+	for _, ln := range f.lines {
+		if err := ln.it.Error(); err != nil {
+			return err
+		}
+		ln.rest = ln.at
+	}
+	if f.out.More {
+		return f.next(now)
+	}
+	return nil
+}
+
+func (ln *line) set(ok bool) {
+	ln.ok, ln.at = ok, lastPlace
+	if ok {
+		_, _, ln.at, _ = parseWaiting(ln.it.Key())
+	}
+}
+
+// first is the line whose row comes first; nil at the end of all.
+func (f *finder) first() (best *line) {
+	for _, ln := range f.lines {
+		if ln.ok && (best == nil || bytes.Compare(ln.at[:], best.at[:]) < 0) {
+			best = ln
+		}
+	}
+	return best
+}
+
+// next finds the first due time after now, behind everything that is due already.
+func (f *finder) next(now uint64) error {
+	p := makePlace(time.UnixMilli(int64(now)+1), delivery.Key{}, 0)
+	for _, ln := range f.lines {
+		ln.set(ln.it.SeekGE(append(waitingPrefix(f.lane.name, ln.movable), p[:]...)))
+		if err := ln.it.Error(); err != nil {
+			return err
+		}
+	}
+	if ln := f.first(); ln != nil {
+		f.out.Next = ln.at.due()
+	}
+	return nil
+}
+
+// take adds the row under the line to what is found; false when it would be too much.
+func (f *finder) take(ln *line) (bool, error) {
+	if len(f.found) >= f.q.Max {
+		return false, nil
+	}
+	key, k := slices.Clone(ln.it.Key()), ln.at.key()
+	val, err := value(ln.it)
+	if err != nil {
+		return false, err
+	}
+	t, err := decodeTurn(key, val)
+	if err != nil {
+		f.s.bad.note(f.s, key, val, err)
+		if t, err = f.s.rebuildTurn(f.c, k); err != nil {
+			return f.lose(key, err)
+		}
+	}
+	if f.event == nil || f.event.Seq != k.Seq {
+		ev, _, err := f.c.event(k.Seq, false)
+		if err != nil {
+			return f.lose(key, err)
+		}
+		f.event = ev
+	}
+	size := len(f.event.Body)
+	if len(f.found) > 0 && f.bytes+size > f.q.MaxBytes {
+		return false, nil
+	}
+	f.bytes += size
+	f.found = append(f.found, foundRow{key: key, t: t, k: k, d: t.delivery(f.event, k.Ord, f.s.ids.encode(k))})
+	return true, nil
+}
+
+// lose takes a delivery out of its lane whose event is corrupt or gone: it can never be sent, and must not stop those
+// behind it. It stays on record as pending.
+func (f *finder) lose(key []byte, err error) (bool, error) {
+	var corrupt *CorruptError
+	if !errors.As(err, &corrupt) && !errors.Is(err, delivery.ErrNotFound) {
+		return false, err
+	}
+	f.s.bad.noteKey(f.s, f.c, eventKey(f.lostSeq(key)), err)
+	f.lost = append(f.lost, key)
+	return true, nil
+}
+
+func (*finder) lostSeq(key []byte) uint64 {
+	_, _, p, _ := parseWaiting(key)
+	return p.key().Seq
+}
+
+// claimOp moves what a finder found.
+type claimOp struct {
+	call
+	*finder
+}
+
+func (o *claimOp) size() (rows, bytes int) {
+	return len(o.found) + len(o.lost), 256 * (len(o.found) + len(o.lost))
+}
+func (*claimOp) lazy() bool { return false }
+
+// build moves each row from waiting to handed over. Between the look and now only Prune can have taken a row, so rows are
+// looked up again only when it has taken any.
+func (o *claimOp) build(tx *tx) error {
+	if tx.conn != o.c {
+		return delivery.ErrUnavailable // found in an earlier opening
+	}
+	check := tx.expired.Load() != o.expired
+	for i := range o.found {
+		r := &o.found[i]
+		if check {
+			there, err := tx.conn.has(r.key)
+			if err != nil {
+				return tx.conn.readError("check a waiting delivery", err)
+			}
+			if !there {
+				r.d = nil
+			}
+		}
+	}
+	for i := range o.found {
+		if r := &o.found[i]; r.d != nil {
+			singleDelete(tx.b, r.key)
+			tx.handOver(r.k, r.t)
+		}
+	}
+	for _, key := range o.lost {
+		singleDelete(tx.b, key)
+	}
+	return nil
+}
+
+func (o *claimOp) done(err error) { o.finish(err) }
+
+// Due implements delivery.Queue: for each lane it reads the first row of each of its two lines.
+func (s *Store) Due(ctx context.Context) (map[string]time.Time, error) {
+	c, done, err := s.view(ctx, "due")
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	due, err := s.due(ctx, c)
+	return due, c.readError("due", err)
+}
+
+func (s *Store) due(ctx context.Context, c *conn) (map[string]time.Time, error) {
+	it, err := c.scan([]byte{kindWaiting}, []byte{kindWaiting + 1})
+	if err != nil {
+		return nil, err
+	}
+	defer it.Close()
+	due := map[string]time.Time{}
+	for ok := it.First(); ok; {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		name, movable, at, valid := parseWaiting(it.Key())
+		if !valid {
+			ok = it.Next()
+			continue
+		}
+		if t, seen := due[name]; !seen || at.due().Before(t) {
+			due[name] = at.due()
+		}
+		ok = it.SeekGE(after(waitingPrefix(name, movable)))
+	}
+	return due, it.Error()
+}
+
+// State implements delivery.Lane.
+func (l *lane) State(ctx context.Context) (delivery.LaneState, error) {
+	c, done, err := l.s.view(ctx, "lane state")
+	if err != nil {
+		return delivery.LaneState{}, err
+	}
+	defer done()
+	key := namedKey(kindLane, l.name)
+	st, err := getRow(c, key, decodeLaneState)
+	var corrupt *CorruptError
+	switch {
+	case errors.Is(err, pebble.ErrNotFound):
+		return delivery.LaneState{}, nil
+	case errors.As(err, &corrupt):
+		// Better to try an endpoint that was held than to hold all endpoints for ever.
+		l.s.bad.noteKey(l.s, c, key, err)
+		return delivery.LaneState{}, nil
+	}
+	return st, c.readError("lane state", err)
+}
+
+// SetState implements delivery.Lane.
+func (l *lane) SetState(ctx context.Context, st delivery.LaneState) error {
+	o := &putOp{call: newCall(), key: namedKey(kindLane, l.name), rec: encodeLaneState(&st)}
+	if err := l.s.submit(ctx, o); err != nil {
+		return fmt.Errorf("set lane state: %w", err)
+	}
+	if err := l.s.await(ctx, &o.call); err != nil {
+		return fmt.Errorf("set lane state: %w", err)
+	}
+	return nil
+}
+
+// putOp writes one row.
+type putOp struct {
+	call
+
+	key, rec []byte
+}
+
+func (o *putOp) size() (rows, bytes int) { return 1, len(o.rec) }
+func (*putOp) lazy() bool                { return false }
+func (o *putOp) done(err error)          { o.finish(err) }
+
+func (o *putOp) build(tx *tx) error {
+	put(tx.b, o.key, o.rec)
+	return nil
+}

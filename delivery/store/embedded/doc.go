@@ -1,0 +1,49 @@
+// Package embedded keeps events and deliveries in a directory of this machine: the store that needs no service. It is a
+// delivery.Store on top of Pebble, a log-structured key-value engine; keys.go draws the key space and codec.go a record.
+//
+// # How a call is committed
+//
+//	Append ─┐  encode, look up    ┌───────────┐  one batch,  ┌────────┐
+//	Claim  ─┤  given ids, find    │ committer │  one sync    │ conn   │──► Pebble ──► gate ──► disk
+//	Settle ─┼────────────────────►│ goroutine │─────────────►│        │
+//	Decide ─┤  in the caller's    └───────────┘              └────────┘
+//	Prune  ─┘  goroutine            Reserve ▲    Committed, Queued │ then the callers wake
+//	                                        └── Handover ◄─────────┘
+//
+// All changes go through one goroutine. It takes what waits (at most 10,000 deliveries or 8 MiB), writes it as one Pebble
+// batch and syncs that once; while the disk works, the next group collects. Settlements alone wait for company: at most
+// 50 ms or 256 of them. What is waiting and what is handed over is checked there, against a list of what the engine
+// holds, so that settling reads nothing. Reads use Pebble directly and see every committed change.
+//
+// # If power goes
+//
+// Every row below is one synced batch: all of it is on disk or none. After "none", the caller has had no answer or an error.
+//
+//	Append    event, id, mark if undecided; per delivery   none: nothing promised. all: kept, whether or not the answer
+//	          a waiting or a handed-over row; counts       went out; publishers send again with the same id.
+//	Claim     waiting row -> handed-over row               none: they wait. all: Attach finds them handed over and
+//	                                                       lets them wait again, marked as lost: perhaps tried.
+//	Settle    handed-over row -> transition, its index     none: as for a claim: a duplicate, marked. all: settled.
+//	          rows, waiting row if it goes on; counts
+//	Return    handed-over row -> waiting row               none: waits again, marked as lost. all: waits.
+//	SetState  the lane's row                               none: the state before, and the operator had no answer.
+//	Decide    event anew, waiting rows, mark, counts       none: undecided as before. all: decided.
+//	Attach    handed-over row -> transition "lost" and     none: found again by the next Attach. all: waits.
+//	          waiting row; counts                          Steps of 1,000: some may be done and others not.
+//	expire    waiting row -> transition "expired"; counts  none: the next Prune does it. Steps of 1,000 events.
+//	delete    all rows of an event; counts                 none: the next Prune does it. Steps of 1,000 events.
+//	FORMAT    written aside, synced, renamed, dir synced   none: an empty directory. all: a store without events.
+//
+// # If the disk fails
+//
+// A failed write or sync means that nobody knows what is on disk, least of all the page cache. So the store gives the
+// whole Pebble instance up: a gate below it lets nothing through any more (Pebble cannot be stopped otherwise), all calls
+// get ErrUnavailable, and a new instance is opened over what the disk really has, after 250 ms and then at growing
+// intervals up to 10 s. The directory's lock is held throughout. Pebble's habit of ending the process is taken away.
+// A record that cannot be read is reported once, copied aside, and stops nothing but its own delivery.
+//
+// # Memory
+//
+// 128 MiB of cache by default, out of which the memtables (three of 32 MiB at most) are taken; some 30 MiB of Pebble's
+// own; one entry per home lane for the counts, one per delivery in the engine's hands. The backlog costs disk only.
+package embedded

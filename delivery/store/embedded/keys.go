@@ -1,0 +1,196 @@
+package embedded
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/atoship/caddy-webhooks/delivery"
+)
+
+// One key space. Numbers are big-endian, so that keys sort as the numbers do; a lane's name ends with a 0x00, which no
+// name contains. Times are Unix milliseconds.
+//
+//	e seq                             event: header, plan, body                    written once; again by Decide
+//	i id 0 len(tenant) tenant source  who has the id: seq, accepted, hash          overwritten by a newer generation
+//	q lane 0 m due seq ord step       waiting; m is 1 for a movable delivery       set once, single-deleted
+//	h seq ord step                    handed over to the engine                    set once, single-deleted
+//	d seq ord step                    transition: what happened and the state after it
+//	x lane 0 at seq ord step          attempts by endpoint and time                no value
+//	f outcome 0 at seq ord step       failed attempts by class and time            no value
+//	l lane                            LaneState
+//	u seq                             undecided event                              no value
+//	c lane                            counts by home lane; c alone: last seq and events accepted
+//	m name                            meta: the id key, the marks of the sweeps
+//	! key                             a corrupt record, set aside as found
+const (
+	kindEvent      = 'e'
+	kindID         = 'i'
+	kindWaiting    = 'q'
+	kindHanded     = 'h'
+	kindTransition = 'd'
+	kindByEndpoint = 'x'
+	kindByOutcome  = 'f'
+	kindLane       = 'l'
+	kindUndecided  = 'u'
+	kindCount      = 'c'
+	kindMeta       = 'm'
+	kindBad        = '!'
+)
+
+var kindNames = map[byte]string{
+	kindEvent: "event", kindID: "event id", kindWaiting: "waiting", kindHanded: "handed over",
+	kindTransition: "transition", kindLane: "lane state", kindCount: "count", kindMeta: "meta",
+}
+
+// place is where a waiting delivery stands in its lane: due, seq, ord, step. Places compare as bytes.
+type place [20]byte
+
+var (
+	firstPlace = place{}
+	lastPlace  = place{
+		0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+		0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+	}
+)
+
+func makePlace(due time.Time, k delivery.Key, step uint16) (p place) {
+	binary.BigEndian.PutUint64(p[0:], dueMillis(due))
+	binary.BigEndian.PutUint64(p[8:], k.Seq)
+	binary.BigEndian.PutUint16(p[16:], k.Ord)
+	binary.BigEndian.PutUint16(p[18:], step)
+	return p
+}
+
+func (p place) due() time.Time {
+	return time.UnixMilli(int64(min(binary.BigEndian.Uint64(p[0:]), math.MaxInt64))).UTC()
+}
+
+func (p place) key() delivery.Key {
+	return delivery.Key{Seq: binary.BigEndian.Uint64(p[8:]), Ord: binary.BigEndian.Uint16(p[16:])}
+}
+
+func (p place) step() uint16 { return binary.BigEndian.Uint16(p[18:]) }
+
+// dueMillis puts times before 1970, the zero time among them, at 0: due at once.
+func dueMillis(t time.Time) uint64 { return uint64(max(t.UnixMilli(), 0)) }
+
+func eventKey(seq uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{kindEvent}, seq)
+}
+
+func undecidedKey(seq uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{kindUndecided}, seq)
+}
+
+// seqOf reads the sequence number of an e or u key.
+func seqOf(key []byte) uint64 { return binary.BigEndian.Uint64(key[1:]) }
+
+// idPrefix precedes the keys of an event id in every tenant and source. An id has no 0x00 (see Append), a tenant may
+// hold any byte and so goes by its length.
+func idPrefix(id string) []byte {
+	b := make([]byte, 0, len(id)+2)
+	b = append(b, kindID)
+	b = append(b, id...)
+	return append(b, 0)
+}
+
+func tenantPrefix(id, tenant string) []byte {
+	b := binary.AppendUvarint(idPrefix(id), uint64(len(tenant)))
+	return append(b, tenant...)
+}
+
+func idKey(ev *delivery.Event) []byte {
+	return append(tenantPrefix(ev.ID, ev.Tenant), ev.Source...)
+}
+
+func waitingPrefix(lane string, movable bool) []byte {
+	b := make([]byte, 0, len(lane)+3+len(place{}))
+	b = append(b, kindWaiting)
+	b = append(b, lane...)
+	if movable {
+		return append(b, 0, 1)
+	}
+	return append(b, 0, 0)
+}
+
+func waitingKey(lane string, movable bool, p place) []byte {
+	return append(waitingPrefix(lane, movable), p[:]...)
+}
+
+// parseWaiting is the inverse of waitingKey.
+func parseWaiting(key []byte) (lane string, movable bool, p place, ok bool) {
+	n := len(key) - len(p)
+	if n < 4 || key[0] != kindWaiting || key[n-2] != 0 {
+		return "", false, p, false
+	}
+	copy(p[:], key[n:])
+	return string(key[1 : n-2]), key[n-1] == 1, p, true
+}
+
+// stepKey is the key of a handed-over delivery or of a transition.
+func stepKey(kind byte, k delivery.Key, step uint16) []byte {
+	b := make([]byte, 0, 13)
+	b = append(b, kind)
+	b = binary.BigEndian.AppendUint64(b, k.Seq)
+	b = binary.BigEndian.AppendUint16(b, k.Ord)
+	return binary.BigEndian.AppendUint16(b, step)
+}
+
+func parseStep(key []byte) (k delivery.Key, step uint16, ok bool) {
+	if len(key) != 13 {
+		return k, 0, false
+	}
+	k = delivery.Key{Seq: binary.BigEndian.Uint64(key[1:]), Ord: binary.BigEndian.Uint16(key[9:])}
+	return k, binary.BigEndian.Uint16(key[11:]), true
+}
+
+// timeKey is a key of the indexes by endpoint (x) and by outcome (f).
+func timeKey(kind byte, name string, at time.Time, k delivery.Key, step uint16) []byte {
+	p := makePlace(at, k, step)
+	b := make([]byte, 0, len(name)+2+len(p))
+	b = append(b, kind)
+	b = append(b, name...)
+	b = append(b, 0)
+	return append(b, p[:]...)
+}
+
+func namedKey(kind byte, name string) []byte {
+	return append([]byte{kind}, name...)
+}
+
+// after returns the first key behind all keys that begin with prefix.
+func after(prefix []byte) []byte {
+	b := append([]byte(nil), prefix...)
+	for i := len(b) - 1; i >= 0; i-- {
+		if b[i]++; b[i] != 0 {
+			return b[:i+1]
+		}
+	}
+	return nil // all 0xff: no key space of ours
+}
+
+// describe names a key for people: its kind and, where it has one, its sequence number.
+func describe(key []byte) string {
+	if len(key) == 0 {
+		return "empty key"
+	}
+	name := kindNames[key[0]]
+	if name == "" {
+		name = fmt.Sprintf("kind %q", key[0])
+	}
+	switch key[0] {
+	case kindEvent, kindHanded, kindTransition:
+		if len(key) >= 9 {
+			return fmt.Sprintf("%s seq %d", name, seqOf(key))
+		}
+	case kindWaiting:
+		if lane, _, p, ok := parseWaiting(key); ok {
+			return fmt.Sprintf("%s seq %d at %s", name, p.key().Seq, lane)
+		}
+	case kindLane, kindMeta, kindCount:
+		return fmt.Sprintf("%s %q", name, key[1:])
+	}
+	return name
+}

@@ -1,0 +1,181 @@
+package embedded
+
+import (
+	"encoding/binary"
+	"slices"
+	"time"
+
+	"github.com/atoship/caddy-webhooks/delivery"
+)
+
+// appendProgress encodes a Progress: about 15 bytes.
+func appendProgress(b []byte, p *delivery.Progress) []byte {
+	b = binary.AppendUvarint(b, uint64(p.Step))
+	b = append(b, byte(p.State), p.Target<<4|p.Floor&0xf)
+	b = binary.AppendUvarint(b, uint64(p.Attempts))
+	b = append(b, p.Unknowns, p.LocalFaults)
+	b = putTime(b, p.Due)
+	b = putString(b, p.Reason)
+	n := len(p.Tries)
+	for n > 0 && p.Tries[n-1] == 0 {
+		n--
+	}
+	return putString(b, p.Tries[:n])
+}
+
+func (d *decoder) progress() (p delivery.Progress) {
+	p.Step = uint16(d.uint())
+	p.State = delivery.State(d.byte())
+	targets := d.byte()
+	p.Target, p.Floor = targets>>4, targets&0xf
+	p.Attempts = uint16(d.uint())
+	p.Unknowns, p.LocalFaults = d.byte(), d.byte()
+	p.Due = d.time()
+	p.Reason = d.string()
+	copy(p.Tries[:], d.bytes())
+	if p.State > delivery.Cancelled || p.Target >= delivery.MaxChain || p.Floor >= delivery.MaxChain {
+		d.fail()
+	}
+	return p
+}
+
+func appendChain(b []byte, route string, chain []string) []byte {
+	b = putString(b, route)
+	b = binary.AppendUvarint(b, uint64(len(chain)))
+	for _, lane := range chain {
+		b = putString(b, lane)
+	}
+	return b
+}
+
+func (d *decoder) chain() (route string, chain []string) {
+	route = d.string()
+	n := d.count()
+	if n == 0 || n > delivery.MaxChain {
+		d.fail()
+		return "", nil
+	}
+	chain = make([]string, n)
+	for i := range chain {
+		chain[i] = d.string()
+	}
+	return route, chain
+}
+
+// appendEvent encodes an event with its plan. The body comes last and the plan before it can be skipped, so that claiming
+// one delivery of an event with thousands decodes none of the others.
+func appendEvent(b []byte, ev *delivery.Event, plan []*delivery.Delivery) []byte {
+	b = putTime(b, ev.Accepted)
+	given := byte(0)
+	if ev.GivenID {
+		given = 1
+	}
+	b = append(b, given, byte(ev.Routing))
+	b = append(b, ev.Hash[:]...)
+	b = binary.AppendUvarint(b, uint64(ev.DataStart))
+	b = binary.AppendUvarint(b, uint64(ev.DataEnd))
+	for _, s := range [...]string{
+		ev.ID, ev.Type, ev.Environment, ev.Tenant, ev.Source, ev.Timestamp,
+		ev.ContentType, ev.TraceParent, ev.TraceState, ev.Digest,
+	} {
+		b = putString(b, s)
+	}
+	b = binary.AppendUvarint(b, uint64(len(ev.Held)))
+	for _, route := range ev.Held {
+		b = putString(b, route)
+	}
+	b = binary.AppendUvarint(b, uint64(len(plan)))
+	b = putString(b, appendPlan(nil, plan))
+	return append(b, ev.Body...)
+}
+
+func appendPlan(b []byte, plan []*delivery.Delivery) []byte {
+	for _, p := range plan {
+		b = appendChain(b, p.Route, p.Chain)
+		b = appendProgress(b, &p.Progress)
+	}
+	return b
+}
+
+// decodeEvent reads an event; with plan, also its deliveries as planned: in their order, without ids.
+func decodeEvent(key, val []byte, plan bool) (*delivery.Event, []*delivery.Delivery, error) {
+	d, err := open(key, val)
+	if err != nil {
+		return nil, nil, err
+	}
+	ev := &delivery.Event{Seq: seqOf(key), Accepted: d.time()}
+	ev.GivenID = d.byte() == 1
+	ev.Routing = delivery.Routing(d.byte())
+	copy(ev.Hash[:], d.take(uint64(len(ev.Hash))))
+	ev.DataStart, ev.DataEnd = uint32(d.uint()), uint32(d.uint())
+	for _, s := range [...]*string{
+		&ev.ID, &ev.Type, &ev.Environment, &ev.Tenant, &ev.Source, &ev.Timestamp,
+		&ev.ContentType, &ev.TraceParent, &ev.TraceState, &ev.Digest,
+	} {
+		*s = d.string()
+	}
+	for range d.count() {
+		ev.Held = append(ev.Held, d.string())
+	}
+	planned := int(d.uint())
+	plans := d.bytes()
+	ev.Body = slices.Clone(d.b)
+	d.b = nil
+	if ev.Routing > delivery.Undecided || ev.DataStart > ev.DataEnd || int(ev.DataEnd) > len(ev.Body) ||
+		planned > delivery.MaxBatch {
+		d.fail()
+	}
+	if err := d.err(); err != nil || !plan {
+		return ev, nil, err
+	}
+	pd := decoder{b: plans, key: key}
+	ds := make([]*delivery.Delivery, planned)
+	for i := range ds {
+		ds[i] = &delivery.Delivery{Event: ev, Ord: uint16(i)}
+		ds[i].Route, ds[i].Chain = pd.chain()
+		ds[i].Progress = pd.progress()
+	}
+	return ev, ds, pd.err()
+}
+
+// turn is the value of a waiting or handed-over delivery: all that an attempt needs beside the event.
+type turn struct {
+	handed   time.Time // when it was handed over; zero while it waits
+	route    string
+	chain    []string
+	progress delivery.Progress
+}
+
+func (t *turn) encode() []byte {
+	b := putTime(newRecord(64+16*len(t.chain)), t.handed)
+	b = appendProgress(b, &t.progress)
+	return appendChain(b, t.route, t.chain)
+}
+
+func decodeTurn(key, val []byte) (turn, error) {
+	d, err := open(key, val)
+	if err != nil {
+		return turn{}, err
+	}
+	var t turn
+	t.handed = d.time()
+	t.progress = d.progress()
+	t.route, t.chain = d.chain()
+	if int(t.progress.Target) >= len(t.chain) {
+		d.fail()
+	}
+	return t, d.err()
+}
+
+func (t *turn) lane() string { return t.chain[t.progress.Target] }
+
+// waitingKey is where the delivery waits when it does.
+func (t *turn) waitingKey(k delivery.Key) []byte {
+	d := delivery.Delivery{Chain: t.chain, Progress: t.progress}
+	return waitingKey(t.lane(), d.Movable(), makePlace(t.progress.Due, k, t.progress.Step))
+}
+
+// delivery makes the Delivery the engine sees.
+func (t *turn) delivery(ev *delivery.Event, ord uint16, id string) *delivery.Delivery {
+	return &delivery.Delivery{Event: ev, Ord: ord, ID: id, Route: t.route, Chain: t.chain, Progress: t.progress}
+}

@@ -1,0 +1,175 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/atoship/caddy-webhooks/delivery"
+)
+
+// recoverStep bounds the rows of one recovering commit.
+const recoverStep = 1000
+
+// Attach implements delivery.Queue. It reads only what was in hand, which the engine's windows bound, whatever waits.
+func (s *Store) Attach(h delivery.Handover) error {
+	ctx := context.Background()
+	o := &attachOp{call: newCall(), h: h}
+	for o.from = stepKey(kindHanded, delivery.Key{}, 0); o.from != nil; o.call = newCall() {
+		err := s.submit(ctx, o)
+		if err == nil {
+			err = s.await(ctx, &o.call)
+		}
+		if err != nil {
+			return fmt.Errorf("attach: %w", err)
+		}
+	}
+	return nil
+}
+
+// attachOp recovers one step's worth of deliveries.
+type attachOp struct {
+	call
+
+	h    delivery.Handover
+	mine bool   // the Handover is attached
+	from []byte // the first key to look at; nil at the end
+}
+
+func (*attachOp) size() (rows, bytes int) { return recoverStep, recoverStep * 256 }
+func (*attachOp) lazy() bool              { return false }
+func (o *attachOp) done(err error)        { o.finish(err) }
+
+func (o *attachOp) build(tx *tx) error {
+	if tx.handover != nil && !o.mine {
+		return errors.New("an engine is attached already")
+	}
+	tx.Store.handover, o.mine = o.h, true
+	rows, next, err := tx.inHandRows(o.from, recoverStep)
+	if err != nil {
+		return tx.conn.readError("read what was in hand", err)
+	}
+	for _, r := range rows {
+		if !tx.inHand(r.k) { // in the hands of this process since
+			tx.lose(r)
+		}
+	}
+	o.from = next
+	return nil
+}
+
+// lose makes a delivery of an earlier process wait again, due at once, with a Lost transition: it may or may not have
+// been tried. That spends no schedule, and how many in a row are enough is the engine's to say.
+func (tx *tx) lose(r handedRow) {
+	p := r.t.progress
+	p.Step++
+	p.Attempts++
+	p.Unknowns++
+	p.Due = tx.now
+	t := delivery.Transition{
+		At:   tx.now,
+		Kind: delivery.Lost,
+		Attempt: &delivery.Attempt{
+			N: p.Attempts, Endpoint: r.t.lane(), Started: r.t.handed, Outcome: outcomeUnknown,
+		},
+		Progress: p,
+	}
+	singleDelete(tx.b, r.key)
+	tx.record(r.k, &t, encodeTransition(&t))
+	r.t.progress = p
+	tx.enqueue(r.k, r.t, true)
+}
+
+// handedRow is a handed-over row on disk.
+type handedRow struct {
+	key  []byte
+	k    delivery.Key
+	step uint16
+	t    turn
+}
+
+// inHandRows reads up to n handed-over rows, and where to go on; nil at the end. A corrupt row is set aside and worked out
+// anew; one whose event cannot be read either is removed, and its delivery stays on record as pending.
+func (tx *tx) inHandRows(from []byte, n int) (rows []handedRow, next []byte, err error) {
+	it, err := tx.conn.scan(from, []byte{kindHanded + 1})
+	if err != nil {
+		return nil, nil, err
+	}
+	defer it.Close()
+	for ok := it.First(); ok; ok = it.Next() {
+		if len(rows) == n {
+			return rows, slices.Clone(it.Key()), nil
+		}
+		r := handedRow{key: slices.Clone(it.Key())}
+		r.k, r.step, _ = parseStep(r.key)
+		val, err := value(it)
+		if err != nil {
+			return nil, nil, err
+		}
+		if r.t, err = decodeTurn(r.key, val); err != nil {
+			tx.bad.note(tx.Store, r.key, val, err)
+			if r.t, err = tx.rebuildTurn(tx.conn, r.k); tx.bad.skip(tx.Store, tx.conn, eventKey(r.k.Seq), err) {
+				singleDelete(tx.b, r.key)
+				continue
+			}
+			if err != nil {
+				return nil, nil, err
+			}
+		}
+		rows = append(rows, r)
+	}
+	return rows, nil, it.Error()
+}
+
+// reconcile brings memory and disk together after a reopening inside one process: the commit that failed may have
+// survived, or not. The engine still holds what it held, so nothing is marked as lost.
+//
+//	on disk, in memory      in hand, as before
+//	on disk only            an Append or Claim that was answered with an error and survived: nobody holds it, it waits
+//	in memory only          a settlement that was answered with an error and survived: its repetition is answered with yes
+func (s *Store) reconcile(c *conn) error {
+	s.conn = c
+	if err := s.load(c); err != nil {
+		return err
+	}
+	onDisk := map[delivery.Key]uint16{}
+	for from := stepKey(kindHanded, delivery.Key{}, 0); from != nil; {
+		tx := s.newTx(0)
+		rows, next, err := tx.inHandRows(from, recoverStep)
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			if h, ok := s.handed[r.k]; ok && h.step == r.step {
+				onDisk[r.k] = r.step
+				continue
+			}
+			singleDelete(tx.b, r.key)
+			tx.enqueue(r.k, r.t, false)
+		}
+		if err := tx.commit(); err != nil {
+			return err
+		}
+		from = next
+	}
+	for k, h := range s.handed {
+		if _, ok := onDisk[k]; !ok {
+			h.settled = true
+			s.handed[k] = h
+		}
+	}
+	return nil
+}
+
+// remind tells the engine of every lane in which something waits: some of it may be news.
+func (s *Store) remind(c *conn) error {
+	if s.handover == nil {
+		return nil
+	}
+	due, err := s.due(context.Background(), c)
+	for lane, at := range due {
+		s.handover.Queued(lane, at)
+	}
+	return err
+}

@@ -1,0 +1,175 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/atoship/caddy-webhooks/delivery"
+)
+
+// settleOp is one Settle. The transitions are encoded in the caller's goroutine.
+type settleOp struct {
+	call
+
+	items []settleItem
+	errs  []error // by item; written by build, read by the caller after the end
+	bytes int
+}
+
+type settleItem struct {
+	s   *delivery.Settlement
+	t   delivery.Transition
+	rec []byte // of the transition; nil for a return
+	bad error  // the settlement makes no sense
+}
+
+// Settle implements delivery.Queue. When ctx ends first the outcome is unknown, and so it is after ErrUnavailable.
+func (s *Store) Settle(ctx context.Context, batch []delivery.Settlement) []error {
+	if len(batch) == 0 {
+		return nil
+	}
+	o := &settleOp{call: newCall(), items: make([]settleItem, len(batch)), errs: make([]error, len(batch))}
+	for i := range batch {
+		o.items[i] = prepare(&batch[i])
+		o.bytes += 256 + len(o.items[i].rec)
+	}
+	err := s.submit(ctx, o)
+	if err == nil {
+		err = s.await(ctx, &o.call)
+	}
+	if err == nil {
+		return o.errs
+	}
+	errs := make([]error, len(batch)) // the committer may still write to its own
+	for i := range errs {
+		errs[i] = fmt.Errorf("settle: %w", err)
+	}
+	return errs
+}
+
+func prepare(b *delivery.Settlement) settleItem {
+	it := settleItem{s: b}
+	if b.Return {
+		return it
+	}
+	it.t = b.Transition
+	it.t.At = it.t.At.UTC().Truncate(time.Millisecond)
+	it.t.Progress.Due = it.t.Progress.Due.UTC().Truncate(time.Millisecond)
+	p := &it.t.Progress
+	if p.Step != b.Step+1 || int(p.Target) >= len(b.Delivery.Chain) {
+		it.bad = fmt.Errorf("settle %s: step %d and target %d cannot follow step %d of %d targets",
+			b.Delivery.ID, p.Step, p.Target, b.Step, len(b.Delivery.Chain))
+		return it
+	}
+	it.rec = encodeTransition(&it.t)
+	return it
+}
+
+func (o *settleOp) size() (rows, bytes int) { return len(o.items), o.bytes }
+func (*settleOp) lazy() bool                { return true }
+
+// build writes, for each item in hand: the transition with its index rows, and the waiting row when it goes on. One that
+// is not in hand is stale, and harms none of the others.
+func (o *settleOp) build(tx *tx) error {
+	for i := range o.items {
+		o.errs[i] = tx.settle(&o.items[i])
+	}
+	return nil
+}
+
+func (o *settleOp) done(err error) { o.finish(err) }
+
+func (tx *tx) settle(it *settleItem) error {
+	if it.bad != nil {
+		return it.bad
+	}
+	d, k := it.s.Delivery, it.s.Delivery.Key()
+	h, ok := tx.handed[k]
+	if !ok || h.step != it.s.Step || tx.drop[k] {
+		return delivery.ErrStale
+	}
+	if h.settled { // an earlier try survived the failure that answered it
+		tx.forget(k)
+		return nil
+	}
+	if it.s.Return {
+		return tx.giveBack(k, h.step)
+	}
+	tx.takeBack(k, h.step)
+	tx.record(k, &it.t, it.rec)
+	tx.moved(d.Chain[0], delivery.Pending, it.t.Progress.State)
+	if !it.t.Progress.State.Final() {
+		tx.enqueue(k, turn{route: d.Route, chain: d.Chain, progress: it.t.Progress}, true)
+	}
+	return nil
+}
+
+// giveBack puts a delivery back as it was handed over, which the store knows better than the engine. A row that cannot be
+// read is made anew from the delivery's history.
+func (tx *tx) giveBack(k delivery.Key, step uint16) error {
+	t, err := tx.turn(tx.conn, stepKey(kindHanded, k, step), k)
+	if err != nil {
+		return tx.conn.readError("settle", err)
+	}
+	tx.takeBack(k, step)
+	tx.enqueue(k, t, true)
+	return nil
+}
+
+// record writes a transition and its index rows.
+func (tx *tx) record(k delivery.Key, t *delivery.Transition, rec []byte) {
+	step := t.Progress.Step
+	put(tx.b, stepKey(kindTransition, k, step), rec)
+	for _, key := range indexKeys(k, t) {
+		putKey(tx.b, key)
+	}
+}
+
+// indexKeys are the rows that make a transition's attempt findable by endpoint and, when it failed, by its class.
+func indexKeys(k delivery.Key, t *delivery.Transition) [][]byte {
+	if t.Attempt == nil {
+		return nil
+	}
+	keys := [][]byte{timeKey(kindByEndpoint, t.Attempt.Endpoint, t.At, k, t.Progress.Step)}
+	if t.Attempt.Outcome != outcomeDelivered {
+		keys = append(keys, timeKey(kindByOutcome, t.Attempt.Outcome, t.At, k, t.Progress.Step))
+	}
+	return keys
+}
+
+// The classes of outcome that the store itself needs to know; the closed list is retry.Outcome.
+const (
+	outcomeDelivered = "delivered"
+	outcomeUnknown   = "unknown"
+)
+
+// turn reads a waiting or handed-over row. A corrupt one is set aside, and what it said worked out from the event's plan
+// and the delivery's transitions.
+func (s *Store) turn(c *conn, key []byte, k delivery.Key) (turn, error) {
+	t, err := getRow(c, key, decodeTurn)
+	var corrupt *CorruptError
+	if errors.As(err, &corrupt) {
+		s.bad.noteKey(s, c, key, err)
+		return s.rebuildTurn(c, k)
+	}
+	if errors.Is(err, pebble.ErrNotFound) {
+		return t, fmt.Errorf("%s: %w", describe(key), delivery.ErrNotFound)
+	}
+	return t, err
+}
+
+func (s *Store) rebuildTurn(c *conn, k delivery.Key) (turn, error) {
+	_, ds, err := s.record(c, k.Seq)
+	if err != nil {
+		return turn{}, err
+	}
+	if int(k.Ord) >= len(ds) {
+		return turn{}, fmt.Errorf("delivery %d of event %d: %w", k.Ord, k.Seq, delivery.ErrNotFound)
+	}
+	d := ds[k.Ord]
+	return turn{route: d.Route, chain: d.Chain, progress: d.Progress}, nil
+}

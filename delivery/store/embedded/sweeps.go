@@ -1,0 +1,127 @@
+package embedded
+
+import (
+	"errors"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/atoship/caddy-webhooks/delivery"
+)
+
+// expiry ends what is still pending of events accepted before a time. What the engine has in hand it ends itself.
+type expiry struct {
+	now, before time.Time
+}
+
+func (*expiry) mark(m *marks) *uint64         { return &m.expire }
+func (x *expiry) old(accepted time.Time) bool { return accepted.Before(x.before) }
+
+// visit passes an event over when nothing of it is pending. An undecided one is passed over too: Decide moves the mark
+// back when it gets deliveries.
+func (x *expiry) visit(_ *conn, e *sweptEvent) (change, bool, error) {
+	var pending []*delivery.Delivery
+	for _, d := range e.ds {
+		if !d.State.Final() {
+			pending = append(pending, d)
+		}
+	}
+	if pending == nil {
+		return nil, true, nil
+	}
+	return &expire{x.now, pending}, false, nil
+}
+
+// expire ends deliveries of one event.
+type expire struct {
+	now     time.Time
+	pending []*delivery.Delivery
+}
+
+func (x *expire) apply(tx *tx) (n int, err error) {
+	for _, d := range x.pending {
+		k := d.Key()
+		if tx.inHand(k) {
+			continue
+		}
+		p := d.Progress
+		p.Step++
+		settled, err := tx.conn.has(stepKey(kindTransition, k, p.Step)) // since it was looked at
+		if err != nil {
+			return n, err
+		}
+		if settled {
+			continue
+		}
+		p.State, p.Reason = delivery.Exhausted, delivery.ReasonExpired
+		t := delivery.Transition{At: x.now, Kind: delivery.Ended, Progress: p}
+		waits := turn{chain: d.Chain, progress: d.Progress}
+		singleDelete(tx.b, waits.waitingKey(k))
+		tx.vanish = true
+		tx.record(k, &t, encodeTransition(&t))
+		tx.moved(d.Chain[0], delivery.Pending, delivery.Exhausted)
+		n++
+	}
+	return n, nil
+}
+
+// retention deletes events of which everything ended before a time.
+type retention struct {
+	before time.Time
+}
+
+func (*retention) mark(m *marks) *uint64         { return &m.retain }
+func (r *retention) old(accepted time.Time) bool { return accepted.Before(r.before) }
+
+func (r *retention) visit(c *conn, e *sweptEvent) (change, bool, error) {
+	if e.ev.Routing == delivery.Undecided {
+		return nil, true, nil // Decide moves the mark back
+	}
+	for i, d := range e.ds {
+		if !d.State.Final() || !e.ended[i].Before(r.before) {
+			return nil, false, nil
+		}
+	}
+	do := &erase{e: e}
+	var err error
+	// Read here too, so that the committer finds the block in memory.
+	do.hasID, err = c.holdsID(e.ev)
+	return do, true, err
+}
+
+// holdsID tells whether the id's row is this event's, and not a newer generation's.
+func (c *conn) holdsID(ev *delivery.Event) (bool, error) {
+	k, err := getRow(c, idKey(ev), decodeKnown)
+	var corrupt *CorruptError
+	if errors.Is(err, pebble.ErrNotFound) || errors.As(err, &corrupt) {
+		return false, nil
+	}
+	return k.seq == ev.Seq, err
+}
+
+// erase deletes all rows of one event. Power cut: all of them or none, with their counts.
+type erase struct {
+	e     *sweptEvent
+	hasID bool
+}
+
+func (x *erase) apply(tx *tx) (int, error) {
+	ev := x.e.ev
+	if x.hasID {
+		held, err := tx.conn.holdsID(ev)
+		if err != nil {
+			return 0, err
+		}
+		if held {
+			remove(tx.b, idKey(ev))
+		}
+	}
+	remove(tx.b, eventKey(ev.Seq))
+	for _, key := range x.e.rows {
+		remove(tx.b, key)
+	}
+	for _, d := range x.e.ds {
+		tx.gone(d.Chain[0], d.State)
+	}
+	return 1, nil
+}

@@ -1,0 +1,173 @@
+package memory
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/atoship/caddy-webhooks/delivery"
+)
+
+// Event implements delivery.Journal.
+func (s *Store) Event(ctx context.Context, id string, tenant *string) (*delivery.EventRecord, error) {
+	if err := s.enter(ctx, "event"); err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	var newest uint64
+	for k, seq := range s.ids {
+		if k.id == id && (tenant == nil || k.tenant == *tenant) {
+			newest = max(newest, seq)
+		}
+	}
+	if newest == 0 {
+		return nil, fmt.Errorf("event %s: %w", id, delivery.ErrNotFound)
+	}
+	ev, ds := s.events[newest].views()
+	return &delivery.EventRecord{Event: ev, Deliveries: ds}, nil
+}
+
+// Delivery implements delivery.Journal.
+func (s *Store) Delivery(ctx context.Context, id string) (*delivery.DeliveryRecord, error) {
+	if err := s.enter(ctx, "delivery"); err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	for _, ev := range s.events {
+		for _, r := range ev.rows {
+			if r.ID == id {
+				return &delivery.DeliveryRecord{Delivery: r.view(ev.copy()), Transitions: slices.Clone(r.transitions)}, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("delivery %s: %w", id, delivery.ErrNotFound)
+}
+
+// Deliveries implements delivery.Journal. Its cursor is the sequence number and place of the last delivery shown.
+func (s *Store) Deliveries(ctx context.Context, q delivery.DeliveryQuery) (delivery.DeliveryPage, error) {
+	if err := s.enter(ctx, "deliveries"); err != nil {
+		return delivery.DeliveryPage{}, err
+	}
+	defer s.mu.Unlock()
+	var after uint64 // seq<<16 | ^ord: falls from newest to oldest event, first to last delivery
+	if q.Cursor != "" {
+		n, err := strconv.ParseUint(q.Cursor, 36, 64)
+		if err != nil {
+			return delivery.DeliveryPage{}, fmt.Errorf("deliveries: cursor %.20q: %w", q.Cursor, delivery.ErrCursor)
+		}
+		after = n
+	}
+	limit := q.Limit
+	if limit <= 0 {
+		limit = 50
+	}
+	limit = min(limit, 500)
+
+	var page delivery.DeliveryPage
+	seqs := slices.Sorted(maps.Keys(s.events))
+	for _, seq := range slices.Backward(seqs) {
+		for _, r := range s.events[seq].rows {
+			place := seq<<16 | uint64(^r.Ord)
+			if after != 0 && place >= after || !matches(q, r) {
+				continue
+			}
+			if len(page.Items) == limit {
+				last := page.Items[limit-1]
+				page.Next = strconv.FormatUint(last.Event.Seq<<16|uint64(^last.Ord), 36)
+				return page, nil
+			}
+			page.Items = append(page.Items, r.view(s.events[seq].copy()))
+		}
+	}
+	return page, nil
+}
+
+func matches(q delivery.DeliveryQuery, r *row) bool {
+	return (q.State == nil || *q.State == r.State) &&
+		(q.Endpoint == "" || q.Endpoint == r.Chain[0] || q.Endpoint == r.Lane()) &&
+		(q.Type == "" || q.Type == r.Event.Type) &&
+		(q.EventID == "" || q.EventID == r.Event.ID) &&
+		(q.Since.IsZero() || !r.Event.Accepted.Before(q.Since)) &&
+		(q.Until.IsZero() || r.Event.Accepted.Before(q.Until))
+}
+
+// Counts implements delivery.Journal.
+func (s *Store) Counts(ctx context.Context) (delivery.Counts, error) {
+	if err := s.enter(ctx, "counts"); err != nil {
+		return delivery.Counts{}, err
+	}
+	defer s.mu.Unlock()
+	c := delivery.Counts{Events: s.accepted}
+	for _, ev := range s.events {
+		for _, r := range ev.rows {
+			switch r.State {
+			case delivery.Pending:
+				c.Pending++
+			case delivery.Delivered:
+				c.Delivered++
+			case delivery.Exhausted:
+				c.Exhausted++
+			case delivery.Cancelled:
+				c.Cancelled++
+			}
+		}
+	}
+	return c, nil
+}
+
+// Prune implements delivery.Journal. Deliveries in the engine's hands are left alone.
+func (s *Store) Prune(ctx context.Context, p delivery.Prune) (expired, deleted int, err error) {
+	if err := s.enter(ctx, "prune"); err != nil {
+		return 0, 0, err
+	}
+	defer s.mu.Unlock()
+	now := p.Now.UTC().Truncate(time.Millisecond)
+	for seq, ev := range s.events {
+		if p.Expire > 0 && ev.Accepted.Before(now.Add(-p.Expire)) {
+			for _, r := range ev.rows {
+				if !r.State.Final() && !r.handed {
+					s.expire(r, now)
+					expired++
+				}
+			}
+		}
+		if p.Retention > 0 && ev.settledBefore(now.Add(-p.Retention)) {
+			if k := (idKey{ev.ID, ev.Tenant, ev.Source}); s.ids[k] == seq {
+				delete(s.ids, k)
+			}
+			delete(s.events, seq)
+			deleted++
+		}
+	}
+	return expired, deleted, nil
+}
+
+func (s *Store) expire(r *row, now time.Time) {
+	s.dequeue(r)
+	p := r.Progress
+	p.Step++
+	p.State, p.Reason = delivery.Exhausted, delivery.ReasonExpired
+	r.transitions = append(r.transitions, delivery.Transition{At: now, Kind: delivery.Ended, Progress: p})
+	r.Progress = p
+}
+
+// settledBefore tells that nothing about the event is open and the last of it ended before t. An event without
+// deliveries goes by its acceptance; an undecided one is never settled.
+func (e *event) settledBefore(t time.Time) bool {
+	if e.Routing == delivery.Undecided {
+		return false
+	}
+	last := e.Accepted
+	for _, r := range e.rows {
+		if !r.State.Final() {
+			return false
+		}
+		if at := r.transitions[len(r.transitions)-1].At; at.After(last) {
+			last = at
+		}
+	}
+	return last.Before(t)
+}

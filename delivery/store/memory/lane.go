@@ -1,0 +1,87 @@
+package memory
+
+import (
+	"context"
+	"time"
+
+	"github.com/atoship/caddy-webhooks/delivery"
+)
+
+// lane is one endpoint's line. It holds no state: the store does.
+type lane struct {
+	s    *Store
+	name string
+}
+
+// Lease implements delivery.Queue; it always grants.
+func (s *Store) Lease(ctx context.Context, name string) (delivery.Lane, error) {
+	if err := s.enter(ctx, "lease"); err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	return &lane{s, name}, nil
+}
+
+// Claim implements delivery.Lane.
+func (l *lane) Claim(ctx context.Context, c delivery.Claim) (delivery.Claimed, error) {
+	if err := l.s.enter(ctx, "claim"); err != nil {
+		return delivery.Claimed{}, err
+	}
+	defer l.s.mu.Unlock()
+
+	var out delivery.Claimed
+	var take []*row
+	now, bytes := c.Now.Truncate(time.Millisecond), 0
+	for _, r := range l.s.waiting[l.name] {
+		if c.MovableOnly && !r.Movable() {
+			continue
+		}
+		if r.Due.After(now) {
+			out.Next = r.Due
+			break
+		}
+		size := len(r.Event.Body)
+		if out.More || len(take) >= c.Max || len(take) > 0 && bytes+size > c.MaxBytes {
+			out.More = true // keep looking: Next is the first due after now
+			continue
+		}
+		take, bytes = append(take, r), bytes+size
+	}
+	events := map[uint64]*delivery.Event{}
+	for _, r := range take {
+		l.s.dequeue(r)
+		r.handed, r.handedAt = true, now
+		ev := events[r.Event.Seq]
+		if ev == nil {
+			ev = l.s.events[r.Event.Seq].copy()
+			events[ev.Seq] = ev
+		}
+		out.Deliveries = append(out.Deliveries, r.view(ev))
+	}
+	return out, nil
+}
+
+// State implements delivery.Lane.
+func (l *lane) State(ctx context.Context) (delivery.LaneState, error) {
+	if err := l.s.enter(ctx, "lane state"); err != nil {
+		return delivery.LaneState{}, err
+	}
+	defer l.s.mu.Unlock()
+	return l.s.lanes[l.name], nil
+}
+
+// SetState implements delivery.Lane.
+func (l *lane) SetState(ctx context.Context, st delivery.LaneState) error {
+	if err := l.s.enter(ctx, "set lane state"); err != nil {
+		return err
+	}
+	defer l.s.mu.Unlock()
+	for _, t := range []*time.Time{&st.HoldUntil, &st.DisabledAt, &st.FailingSince} {
+		*t = t.UTC().Truncate(time.Millisecond)
+	}
+	l.s.lanes[l.name] = st
+	return nil
+}
+
+// Release implements delivery.Lane; there is nothing to give up.
+func (*lane) Release(context.Context) error { return nil }

@@ -1,0 +1,216 @@
+package memory
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/atoship/caddy-webhooks/delivery"
+)
+
+// Append implements delivery.Queue.
+func (s *Store) Append(ctx context.Context, batch []delivery.Accept) ([]delivery.Receipt, error) {
+	if err := check(batch); err != nil {
+		return nil, err
+	}
+	if err := s.enter(ctx, "append"); err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+
+	receipts := make([]delivery.Receipt, len(batch))
+	first := map[idKey]int{} // given ids of this batch, by the item that brought them
+	var fresh []int
+	for i, a := range batch {
+		if !a.Event.GivenID {
+			fresh = append(fresh, i)
+			continue
+		}
+		k := idKey{a.Event.ID, a.Event.Tenant, a.Event.Source}
+		if j, ok := first[k]; ok {
+			if batch[j].Event.Hash != a.Event.Hash {
+				return nil, &delivery.ConflictError{Index: i, ID: a.Event.ID}
+			}
+			receipts[i] = delivery.Receipt{EventID: a.Event.ID, Duplicate: true}
+			continue
+		}
+		first[k] = i
+		known := s.events[s.ids[k]]
+		if known == nil || a.Event.Accepted.Sub(known.Accepted) > a.Dedupe {
+			fresh = append(fresh, i)
+			continue
+		}
+		if known.Hash != a.Event.Hash {
+			return nil, &delivery.ConflictError{Index: i, ID: a.Event.ID}
+		}
+		_, ds := known.views()
+		receipts[i] = delivery.Receipt{EventID: a.Event.ID, Duplicate: true, Deliveries: ds}
+	}
+	for _, i := range fresh {
+		s.store(batch[i])
+		receipts[i] = delivery.Receipt{EventID: batch[i].Event.ID, Deliveries: batch[i].Deliveries}
+	}
+	for i, a := range batch { // repeats inside the batch answer as the item they repeat
+		if receipts[i].Duplicate && receipts[i].Deliveries == nil {
+			receipts[i].Deliveries = receipts[first[idKey{a.Event.ID, a.Event.Tenant, a.Event.Source}]].Deliveries
+		}
+	}
+	return receipts, nil
+}
+
+func check(batch []delivery.Accept) error {
+	n := 0
+	for i, a := range batch {
+		n += len(a.Deliveries)
+		for _, d := range a.Deliveries {
+			if len(d.Chain) == 0 || len(d.Chain) > delivery.MaxChain {
+				return fmt.Errorf("append: item %d: a chain of %d targets, want 1 to %d", i, len(d.Chain), delivery.MaxChain)
+			}
+		}
+	}
+	if n > delivery.MaxBatch || len(batch) > delivery.MaxBatch {
+		return fmt.Errorf("append %d deliveries of %d events: %w", n, len(batch), delivery.ErrTooLarge)
+	}
+	return nil
+}
+
+// store keeps one accepted event and hands over or queues its deliveries.
+func (s *Store) store(a delivery.Accept) {
+	s.seq++
+	s.accepted++
+	a.Event.Seq = s.seq
+	ev := &event{Event: *a.Event}
+	ev.Held = slices.Clone(a.Event.Held)
+	s.events[s.seq] = ev
+	s.ids[idKey{ev.ID, ev.Tenant, ev.Source}] = s.seq
+	for _, d := range a.Deliveries {
+		d.Event = a.Event
+		r := s.add(ev, d)
+		if s.handover != nil && s.handover.Reserve(d) {
+			r.handed, r.handedAt = true, time.Now().UTC().Truncate(time.Millisecond)
+			s.handover.Committed(d, true, nil)
+			continue
+		}
+		s.enqueue(r)
+		if s.handover != nil {
+			s.handover.Committed(d, false, nil)
+		}
+	}
+}
+
+// add numbers a delivery and keeps a copy of it under its event.
+func (s *Store) add(ev *event, d *delivery.Delivery) *row {
+	d.Ord = uint16(len(ev.rows)) //nolint:gosec // MaxBatch bounds it
+	d.ID = publicID(delivery.Key{Seq: ev.Seq, Ord: d.Ord})
+	d.Due = d.Due.UTC().Truncate(time.Millisecond)
+	r := &row{Delivery: *d}
+	r.Event = &ev.Event
+	ev.rows = append(ev.rows, r)
+	return r
+}
+
+// Due implements delivery.Queue.
+func (s *Store) Due(ctx context.Context) (map[string]time.Time, error) {
+	if err := s.enter(ctx, "due"); err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	due := make(map[string]time.Time, len(s.waiting))
+	for lane, rows := range s.waiting {
+		due[lane] = rows[0].Due
+	}
+	return due, nil
+}
+
+// Settle implements delivery.Queue.
+func (s *Store) Settle(ctx context.Context, batch []delivery.Settlement) []error {
+	errs := make([]error, len(batch))
+	if err := s.enter(ctx, "settle"); err != nil {
+		for i := range errs {
+			errs[i] = err
+		}
+		return errs
+	}
+	defer s.mu.Unlock()
+	for i, b := range batch {
+		errs[i] = s.settle(b)
+	}
+	return errs
+}
+
+func (s *Store) settle(b delivery.Settlement) error {
+	r := s.find(b.Delivery.Key())
+	if r == nil || !r.handed || r.Step != b.Step {
+		return delivery.ErrStale
+	}
+	if !b.Return {
+		t := b.Transition
+		if t.Progress.Step != b.Step+1 || int(t.Progress.Target) >= len(r.Chain) {
+			return fmt.Errorf("settle %s: step %d and target %d cannot follow step %d of %d targets",
+				r.ID, t.Progress.Step, t.Progress.Target, b.Step, len(r.Chain))
+		}
+		t.At = t.At.UTC().Truncate(time.Millisecond)
+		t.Progress.Due = t.Progress.Due.UTC().Truncate(time.Millisecond)
+		r.transitions = append(r.transitions, t)
+		r.Progress = t.Progress
+	}
+	r.handed = false
+	if !r.State.Final() {
+		s.enqueue(r)
+		if s.handover != nil {
+			s.handover.Queued(r.Lane(), r.Due)
+		}
+	}
+	return nil
+}
+
+// Decide implements delivery.Queue.
+func (s *Store) Decide(
+	ctx context.Context, seq uint64, routing delivery.Routing, held []string, digest string, add []*delivery.Delivery,
+) error {
+	if err := s.enter(ctx, "decide"); err != nil {
+		return err
+	}
+	defer s.mu.Unlock()
+	ev := s.events[seq]
+	if ev == nil {
+		return fmt.Errorf("decide event %d: %w", seq, delivery.ErrNotFound)
+	}
+	if ev.Routing != delivery.Undecided {
+		return nil
+	}
+	if len(ev.rows)+len(add) > delivery.MaxBatch {
+		return fmt.Errorf("decide event %d: %w", seq, delivery.ErrTooLarge)
+	}
+	ev.Routing, ev.Held, ev.Digest = routing, slices.Clone(held), digest
+	view := ev.copy()
+	for _, d := range add {
+		d.Event = view
+		if slices.ContainsFunc(ev.rows, func(r *row) bool { return r.Chain[0] == d.Chain[0] }) {
+			continue
+		}
+		r := s.add(ev, d)
+		s.enqueue(r)
+		if s.handover != nil {
+			s.handover.Queued(r.Lane(), r.Due)
+		}
+	}
+	return nil
+}
+
+// Undecided implements delivery.Queue.
+func (s *Store) Undecided(ctx context.Context, after uint64, n int) ([]*delivery.Event, error) {
+	if err := s.enter(ctx, "undecided"); err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	var evs []*delivery.Event
+	for _, ev := range s.events {
+		if ev.Seq > after && ev.Routing == delivery.Undecided {
+			evs = append(evs, ev.copy())
+		}
+	}
+	slices.SortFunc(evs, func(a, b *delivery.Event) int { return int(a.Seq) - int(b.Seq) }) //nolint:gosec // small in a fake
+	return evs[:min(n, len(evs))], nil
+}
