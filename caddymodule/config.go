@@ -1,0 +1,196 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+)
+
+// Egress is a way out of the gateway: which addresses deliveries may reach, and on which ports. By default only public
+// addresses on port 443 over https.
+type Egress struct {
+	// The profile's name. Only `default` exists in this version. Default: `default`.
+	Name string `json:"name,omitempty"`
+
+	// Addresses (`127.0.0.1`) and networks (`10.1.0.0/16`) that deliveries may reach although they are not public. They
+	// are compared with the address that is dialed, after name resolution. Default: none.
+	Allow []string `json:"allow,omitempty"`
+
+	// Ports that endpoints may use, or the one word `any`. Default: `443`.
+	Ports []string `json:"ports,omitempty"`
+
+	// Permit `http://` for endpoints whose address is inside `allow`. Default: `false`.
+	PlainHTTP bool `json:"plain_http,omitempty"`
+}
+
+// Endpoint is one URL that events are delivered to, with its secrets, limits and schedule.
+type Endpoint struct {
+	// How routes, logs, metrics and the API call the endpoint: 1 to 64 of `A-Z a-z 0-9 _ -`, not starting with `ep_`.
+	// Required.
+	Name string `json:"name"`
+
+	// Where the endpoint stands in the Caddyfile it was adapted from, as `file:line`; errors at load name it.
+	// Default: none.
+	Pos string `json:"pos,omitempty"`
+
+	// The https URL that receives the events, without user info and fragment. Placeholders like `{env.X}` and `{file.X}`
+	// are replaced at load. Required.
+	URL string `json:"url"`
+
+	// The signing secrets, newest first. At least one is required.
+	Secret []Secret `json:"secret,omitempty"`
+
+	EndpointOptions
+}
+
+// EndpointOptions are what an endpoint and the `defaults` may both say. What an endpoint leaves out is taken from the
+// defaults, option by option: a list or block replaces the default one whole.
+type EndpointOptions struct {
+	// Words for people, shown wherever the endpoint is listed. Default: none.
+	Description string `json:"description,omitempty"`
+
+	// Subscribes the endpoint to event types: exact ones (`label.created`), all under a prefix (`label.*`), or `*`.
+	// Default: none, the endpoint is reached by routes only.
+	Events []string `json:"events,omitempty"`
+
+	// Narrows the subscription to events for which this expression is true. It must not contain placeholders: braces are
+	// part of the language. Default: none.
+	When string `json:"when,omitempty"`
+
+	// Where the text of `when` begins in the Caddyfile it was adapted from, as `file:line`. Default: none.
+	WhenPos string `json:"when_pos,omitempty"`
+
+	// Restricts the subscription to events of these environments. Default: all.
+	Environment []string `json:"environment,omitempty"`
+
+	// Restricts the subscription to events of this tenant. Default: all.
+	Tenant string `json:"tenant,omitempty"`
+
+	// Signature schemes; each adds its headers to every attempt. Default: `atoship` and `standard`.
+	SignatureRaw []json.RawMessage `json:"signature,omitempty" caddy:"namespace=webhooks.signers inline_key=module"`
+
+	// The delays between tries: one try is made at once, and one after each delay. An empty list means that nothing is
+	// tried again. Default: 1m, 5m, 30m, 2h, 24h.
+	Retry []caddy.Duration `json:"retry,omitzero"`
+
+	// Each delay is lengthened by a random share of up to this many percent, 0 to 100, never shortened. Default: `10`.
+	Jitter *int `json:"jitter,omitempty"`
+
+	// How long one attempt may take, from the first packet to the last byte of the answer. Default: `30s`.
+	Timeout caddy.Duration `json:"timeout,omitempty"`
+
+	// Attempts at once, 1 to 1000; the number grows from 2 as long as the endpoint answers 2xx. Default: `16`.
+	Concurrency int `json:"concurrency,omitempty"`
+
+	// When to stop trying for a while because the endpoint only fails. Default: 5 failures in a row, or half of at least
+	// 20 attempts within 1m; then nothing is sent for 30s.
+	Breaker *Breaker `json:"breaker,omitempty"`
+
+	// Endpoints that take a delivery over when this one cannot, in order. A route's own `backup` replaces the list.
+	// Default: none.
+	Backup []string `json:"backup,omitempty"`
+
+	// Extra request headers. Hop-by-hop, content, signature and the gateway's own headers are refused. Placeholders like
+	// `{env.X}` and `{file.X}` in values are replaced at load. Default: none.
+	Header map[string][]string `json:"header,omitempty"`
+
+	// How the endpoint is verified, and how we identify ourselves to it. Default: the system's authorities, no client
+	// certificate.
+	TLS *EndpointTLS `json:"tls,omitempty"`
+}
+
+// Secret is one signing secret of an endpoint.
+type Secret struct {
+	// The secret, as `{env.NAME}` or `{file./path}`; it is read at load and must not be empty. A literal secret works and
+	// is warned about: it would be in every copy of the config. Required.
+	Value string `json:"value"`
+
+	// Until when an older secret signs beside the newer ones, in RFC 3339. Default: no end.
+	Until time.Time `json:"until,omitzero"`
+}
+
+// Breaker stops attempts to an endpoint that only fails. What is held back spends no tries.
+type Breaker struct {
+	// Never stop trying. Default: `false`.
+	Off bool `json:"off,omitempty"`
+
+	// Failures in a row that open the breaker; 0 means that only the ratio does. Default: `5`.
+	Failures *int `json:"failures,omitempty"`
+
+	// Share of failures, 0 to 1, that opens the breaker; 0 means that only failures in a row do. Default: `0.5`.
+	Ratio *float64 `json:"ratio,omitempty"`
+
+	// The time over which the ratio is taken. Default: `1m`.
+	Over caddy.Duration `json:"over,omitempty"`
+
+	// The fewest attempts within that time that a ratio is taken of. Default: `20`.
+	Min int `json:"min,omitempty"`
+
+	// How long nothing is sent before a single attempt probes the endpoint. Default: `30s`.
+	Open caddy.Duration `json:"open,omitempty"`
+}
+
+// EndpointTLS is the TLS of connections to an endpoint: 1.2 or later, always verified.
+type EndpointTLS struct {
+	// The authorities that may vouch for the endpoint, a module of `tls.ca_pool.source`. Default: the system's.
+	TrustPoolRaw json.RawMessage `json:"trust_pool,omitempty" caddy:"namespace=tls.ca_pool.source inline_key=module"`
+
+	// A certificate to show to the endpoint. Default: none.
+	ClientAuth *ClientAuth `json:"client_auth,omitempty"`
+
+	// The name that the endpoint's certificate must carry. Default: the host of the URL.
+	ServerName string `json:"server_name,omitempty"`
+}
+
+// ClientAuth is a client certificate in PEM files, read at load.
+type ClientAuth struct {
+	// File of the certificate, followed by its intermediates. Required.
+	Cert string `json:"cert"`
+
+	// File of its private key. Required.
+	Key string `json:"key"`
+}
+
+// Route sends the events it matches to endpoints. Routes are evaluated in their order.
+type Route struct {
+	// How logs, metrics and deliveries call the route: 1 to 64 of `A-Z a-z 0-9 _ -`. Required.
+	Name string `json:"name"`
+
+	// Where the route stands in the Caddyfile it was adapted from, as `file:line`; errors at load name it. Default: none.
+	Pos string `json:"pos,omitempty"`
+
+	// The events wanted: an expression over `event` and `data` that is true or false. Default: every event.
+	When string `json:"when,omitempty"`
+
+	// Where the text of `when` begins in the Caddyfile it was adapted from, as `file:line`. Default: none.
+	WhenPos string `json:"when_pos,omitempty"`
+
+	// Apply only to events that no other route and no subscription matched; excludes `when`. Default: `false`.
+	Otherwise bool `json:"otherwise,omitempty"`
+
+	// The endpoints; each item makes a delivery of its own. Either `to` or `pick` is required.
+	To []Target `json:"to,omitempty"`
+
+	// An expression that names the endpoint, or a list of endpoints: a primary and its backups. Default: none.
+	Pick string `json:"pick,omitempty"`
+
+	// Where the text of `pick` begins in the Caddyfile it was adapted from, as `file:line`. Default: none.
+	PickPos string `json:"pick_pos,omitempty"`
+
+	// After a match, leave out the routes that follow. Default: `false`.
+	Stop bool `json:"stop,omitempty"`
+
+	// What to do when an expression fails on an event: `skip` the route, or `hold` the event, undecided, until it can be
+	// routed. Default: `skip` with `match all`, `hold` with `match first`.
+	OnError string `json:"on_error,omitempty"`
+}
+
+// Target is one delivery of a route.
+type Target struct {
+	// The endpoint that gets the event. Required.
+	Endpoint string `json:"endpoint"`
+
+	// The endpoints that take over when it cannot, in order. Default: the endpoint's own `backup`.
+	Backup []string `json:"backup,omitempty"`
+}

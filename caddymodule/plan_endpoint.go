@@ -1,0 +1,267 @@
+package caddymodule
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/atoship/caddy-webhooks/delivery"
+	"github.com/atoship/caddy-webhooks/delivery/egress"
+	"github.com/atoship/caddy-webhooks/delivery/gate"
+	"github.com/atoship/caddy-webhooks/delivery/retry"
+	"github.com/atoship/caddy-webhooks/delivery/sign"
+)
+
+// buildEndpoints translates every endpoint and reports the mistakes of all of them.
+func (a *App) buildEndpoints(ctx caddy.Context) (map[string]*delivery.Endpoint, error) {
+	exit, err := a.egressProfile()
+	if err != nil {
+		return nil, err
+	}
+	endpoints := make(map[string]*delivery.Endpoint, len(a.Endpoint))
+	var errs []error
+	for i := range a.Endpoint {
+		e := &a.Endpoint[i]
+		built, err := a.buildEndpoint(ctx, e, exit)
+		if err != nil {
+			errs = append(errs, placed(e.Pos, fmt.Errorf("endpoint %s: %w", e.Name, err)))
+			continue
+		}
+		endpoints[e.Name] = built
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	for _, e := range a.Endpoint {
+		if err := checkBackups(endpoints[e.Name], endpoints); err != nil {
+			errs = append(errs, placed(e.Pos, fmt.Errorf("endpoint %s: %w", e.Name, err)))
+		}
+	}
+	return endpoints, errors.Join(errs...)
+}
+
+func (a *App) buildEndpoint(ctx caddy.Context, e *Endpoint, exit *egressProfile) (*delivery.Endpoint, error) {
+	o := e.EndpointOptions.over(a.Defaults)
+	if e.URL == "" {
+		return nil, errors.New("url is required")
+	}
+	text, err := resolve(e.URL)
+	if err != nil {
+		return nil, fmt.Errorf("url: %w", err)
+	}
+	target, err := exit.checkURL(text)
+	if err != nil {
+		return nil, err
+	}
+	signer, err := a.buildSigner(ctx, e, o)
+	if err != nil {
+		return nil, err
+	}
+	schedule, err := o.schedule()
+	if err != nil {
+		return nil, err
+	}
+	breaker, err := o.breaker()
+	if err != nil {
+		return nil, err
+	}
+	header, err := o.headers(cmp.Or(a.HeaderPrefix, delivery.DefaultHeaderPrefix))
+	if err != nil {
+		return nil, err
+	}
+	if o.Timeout < 0 || o.Concurrency < 0 || o.Concurrency > maxConcurrency {
+		return nil, fmt.Errorf("timeout must be positive, concurrency from 1 to %d", maxConcurrency)
+	}
+	out, err := a.transport(ctx, exit, o.TLS)
+	if err != nil {
+		return nil, err
+	}
+	return &delivery.Endpoint{
+		Name:        e.Name,
+		Description: o.Description,
+		URL:         target,
+		Signer:      signer,
+		Retry:       schedule,
+		Timeout:     cmp.Or(time.Duration(o.Timeout), delivery.DefaultTimeout),
+		Concurrency: cmp.Or(o.Concurrency, delivery.DefaultConcurrency),
+		Breaker:     breaker,
+		Backups:     o.Backup,
+		Header:      header,
+		Transport:   out,
+	}, nil
+}
+
+// over is what o says, filled up with what the defaults say.
+func (o EndpointOptions) over(d *EndpointOptions) EndpointOptions {
+	if d == nil {
+		return o
+	}
+	o.Description = cmp.Or(o.Description, d.Description)
+	o.Events = either(o.Events, d.Events)
+	if o.When == "" {
+		o.When, o.WhenPos = d.When, d.WhenPos
+	}
+	o.Environment = either(o.Environment, d.Environment)
+	o.Tenant = cmp.Or(o.Tenant, d.Tenant)
+	o.SignatureRaw = either(o.SignatureRaw, d.SignatureRaw)
+	o.Retry = either(o.Retry, d.Retry)
+	o.Jitter = cmp.Or(o.Jitter, d.Jitter)
+	o.Timeout = cmp.Or(o.Timeout, d.Timeout)
+	o.Concurrency = cmp.Or(o.Concurrency, d.Concurrency)
+	o.Breaker = cmp.Or(o.Breaker, d.Breaker)
+	o.Backup = either(o.Backup, d.Backup)
+	if o.Header == nil {
+		o.Header = d.Header
+	}
+	o.TLS = cmp.Or(o.TLS, d.TLS)
+	return o
+}
+
+// either is a unless it is unset; an empty list is set.
+func either[T any](a, b []T) []T {
+	if a == nil {
+		return b
+	}
+	return a
+}
+
+// buildSigner resolves the secrets and prepares every scheme with them.
+func (a *App) buildSigner(ctx caddy.Context, e *Endpoint, o EndpointOptions) (sign.Signer, error) {
+	if len(e.Secret) == 0 {
+		return nil, errors.New("secret is required: receivers tell us from others by the signature")
+	}
+	secrets := make([]sign.Secret, len(e.Secret))
+	for i, s := range e.Secret {
+		where := fmt.Sprintf("secret %d", i+1)
+		value, err := resolveSecret(a.logger.With(zap.String("endpoint", e.Name)), s.Value, where)
+		if err != nil {
+			return nil, err
+		}
+		for _, warning := range sign.Warnings(value) {
+			a.logger.Warn(warning, zap.String("endpoint", e.Name), zap.String("where", where))
+		}
+		secrets[i] = sign.Secret{Value: value, Until: s.Until}
+	}
+	if !slices.ContainsFunc(secrets, func(s sign.Secret) bool { return s.Live(time.Now()) }) {
+		return nil, errors.New("every secret has passed its `until`: no attempt could be signed")
+	}
+	schemes, err := loadSchemes(ctx, o.SignatureRaw)
+	if err != nil {
+		return nil, err
+	}
+	signers := make([]sign.Signer, len(schemes))
+	for i, scheme := range schemes {
+		if signers[i], err = scheme.NewSigner(secrets, sign.Options{Prefix: a.HeaderPrefix}); err != nil {
+			return nil, fmt.Errorf("signature %s: %w", scheme.Name(), err)
+		}
+	}
+	return sign.Join(signers...), nil
+}
+
+// loadSchemes loads the signature schemes of one endpoint. It works on a copy of the list, because defaults are shared and
+// loading a module empties its field.
+func loadSchemes(ctx caddy.Context, raw []json.RawMessage) ([]Signer, error) {
+	var host struct {
+		Signature []json.RawMessage `caddy:"namespace=webhooks.signers inline_key=module"`
+	}
+	host.Signature = slices.Clone(raw)
+	if len(raw) == 0 {
+		for _, name := range sign.Default() {
+			host.Signature = append(host.Signature, json.RawMessage(`{"module":"`+name+`"}`))
+		}
+	}
+	mods, err := ctx.LoadModule(&host, "Signature")
+	if err != nil {
+		return nil, fmt.Errorf("signature: %w", err)
+	}
+	var schemes []Signer
+	for _, m := range mods.([]any) {
+		s, err := guestAs[Signer](m)
+		if err != nil {
+			return nil, err
+		}
+		schemes = append(schemes, s)
+	}
+	return schemes, nil
+}
+
+func (o *EndpointOptions) schedule() (retry.Schedule, error) {
+	s := retry.Default()
+	if o.Retry != nil {
+		s.Delays = nil
+		for _, d := range o.Retry {
+			s.Delays = append(s.Delays, time.Duration(d))
+		}
+	}
+	if o.Jitter != nil {
+		s.JitterPercent = *o.Jitter
+	}
+	return s, s.Validate()
+}
+
+func (o *EndpointOptions) breaker() (gate.BreakerSettings, error) {
+	s := gate.DefaultBreaker()
+	b := o.Breaker
+	if b == nil {
+		return s, nil
+	}
+	if b.Off {
+		return gate.BreakerSettings{Off: true}, nil
+	}
+	if b.Failures != nil {
+		if *b.Failures < 0 || *b.Failures > maxCount {
+			return s, fmt.Errorf("breaker failures must be from 0 to %d", maxCount)
+		}
+		s.Failures = uint32(*b.Failures)
+	}
+	if b.Ratio != nil {
+		s.Ratio = *b.Ratio
+	}
+	if b.Min < 0 || b.Min > maxCount {
+		return s, fmt.Errorf("breaker min must be from 1 to %d", maxCount)
+	}
+	s.Min = cmp.Or(uint32(b.Min), s.Min)
+	s.Window = cmp.Or(time.Duration(b.Over), s.Window)
+	s.Open = cmp.Or(time.Duration(b.Open), s.Open)
+	return s, s.Validate()
+}
+
+// headers resolves and checks the extra request headers; prefix is that of the gateway's own.
+func (o *EndpointOptions) headers(prefix string) (http.Header, error) {
+	h := make(http.Header, len(o.Header))
+	for name, values := range o.Header {
+		for _, text := range values {
+			value, err := resolve(text)
+			if err != nil {
+				return nil, fmt.Errorf("header %s: %w", name, err)
+			}
+			h.Add(name, value)
+		}
+	}
+	return h, egress.CheckHeaders(h, prefix)
+}
+
+// checkBackups refuses chains that could not work.
+func checkBackups(e *delivery.Endpoint, all map[string]*delivery.Endpoint) error {
+	if len(e.Backups) >= delivery.MaxChain {
+		return fmt.Errorf("backup names %d endpoints, at most %d are allowed", len(e.Backups), delivery.MaxChain-1)
+	}
+	for i, name := range e.Backups {
+		switch {
+		case all[name] == nil:
+			return fmt.Errorf("backup %s is not an endpoint", name)
+		case name == e.Name:
+			return errors.New("an endpoint cannot be its own backup")
+		case slices.Contains(e.Backups[:i], name):
+			return fmt.Errorf("backup %s is named twice", name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+package caddymodule
+
+import (
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddytls"
+
+	"github.com/atoship/caddy-webhooks/delivery/egress"
+)
+
+const trustPoolNamespace = "tls.ca_pool.source"
+
+// transport is a way out that configs share while its identity stays the same, so that a reload keeps the connections.
+type transport struct {
+	*egress.Transport
+	id   transportID
+	refs int // guarded by transports
+}
+
+// transportID is all that makes two transports different: what may be dialed, who is believed, and who we say we are.
+type transportID struct {
+	transportKey
+	roots *x509.CertPool // nil: the system's
+}
+
+// transportKey is the part of an identity that can be looked up; roots can only be compared.
+type transportKey struct {
+	allow             string
+	plainHTTP         bool
+	idle, idlePerHost int
+	serverName        string
+	certificate       [sha256.Size]byte // of the client certificate's DER; zero without one
+}
+
+// transports are those in use by any config.
+var transports = struct {
+	sync.Mutex
+	known map[transportKey][]*transport
+}{known: make(map[transportKey][]*transport)}
+
+// transport finds or makes the transport for an endpoint's TLS settings. It is released by the app's Cleanup.
+func (a *App) transport(ctx caddy.Context, exit *egressProfile, settings *EndpointTLS) (*transport, error) {
+	config, err := settings.clientConfig(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	id := transportID{
+		transportKey: transportKey{
+			allow:       fmt.Sprint(exit.allow),
+			plainHTTP:   exit.profile.PlainHTTP,
+			idle:        exit.profile.Idle,
+			idlePerHost: exit.profile.IdlePerHost,
+			serverName:  config.ServerName,
+		},
+		roots: config.RootCAs,
+	}
+	if len(config.Certificates) > 0 {
+		id.certificate = sha256.Sum256(slices.Concat(config.Certificates[0].Certificate...))
+	}
+
+	transports.Lock()
+	defer transports.Unlock()
+	same := transports.known[id.transportKey]
+	i := slices.IndexFunc(same, func(t *transport) bool { return t.id.roots.Equal(id.roots) })
+	if i < 0 {
+		made, err := egress.New(exit.profile, config)
+		if err != nil {
+			return nil, err
+		}
+		i = len(same)
+		same = append(same, &transport{Transport: made, id: id})
+		transports.known[id.transportKey] = same
+	}
+	same[i].refs++
+	a.transports = append(a.transports, same[i])
+	return same[i], nil
+}
+
+// release gives up one use. The last one closes the connections not in use: their addresses were judged by rules that no
+// config has any more.
+func (t *transport) release() {
+	transports.Lock()
+	defer transports.Unlock()
+	if t.refs--; t.refs > 0 {
+		return
+	}
+	rest := slices.DeleteFunc(transports.known[t.id.transportKey], func(other *transport) bool { return other == t })
+	if len(rest) == 0 {
+		delete(transports.known, t.id.transportKey)
+	} else {
+		transports.known[t.id.transportKey] = rest
+	}
+	t.CloseIdleConnections()
+}
+
+// clientConfig reads certificates and authorities; settings may be nil.
+func (settings *EndpointTLS) clientConfig(ctx caddy.Context) (*tls.Config, error) {
+	config := new(tls.Config)
+	if settings == nil {
+		return config, nil
+	}
+	s := *settings // loading a module empties its field, and defaults are shared by endpoints
+	config.ServerName = s.ServerName
+	if s.TrustPoolRaw != nil {
+		m, err := ctx.LoadModule(&s, "TrustPoolRaw")
+		if err != nil {
+			return nil, fmt.Errorf("trust_pool: %w", err)
+		}
+		pool, err := guestAs[caddytls.CA](m)
+		if err != nil {
+			return nil, err
+		}
+		config.RootCAs = pool.CertPool()
+	}
+	if s.ClientAuth != nil {
+		cert, err := tls.LoadX509KeyPair(s.ClientAuth.Cert, s.ClientAuth.Key)
+		if err != nil {
+			return nil, fmt.Errorf("client_auth: %w", err)
+		}
+		config.Certificates = []tls.Certificate{cert}
+	}
+	return config, nil
+}
