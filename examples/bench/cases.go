@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/atoship/caddy-webhooks/examples/internal/rig"
+)
+
+const globals = `	admin off
+	auto_https off
+	skip_install_trust
+`
+
+// proxyConfig is Caddy's plain hop: what a request costs when it is only passed on.
+func proxyConfig(addr, receiver, cert string) string {
+	transport := "keepalive_idle_conns_per_host 256"
+	if cert != "" {
+		transport += "\n\t\t\ttls_trust_pool file " + cert
+		receiver = "https://" + receiver
+	}
+	return fmt.Sprintf(`{
+%s}
+http://%s {
+	reverse_proxy %s {
+		transport http {
+			%s
+		}
+	}
+}
+`, globals, addr, receiver, transport)
+}
+
+// endpointConfig is one endpoint block. A receiver without a certificate is reached over plain http, which the egress
+// block permits for loopback.
+func endpointConfig(name, url, events, cert string) string {
+	tls := ""
+	if cert != "" {
+		url = strings.Replace(url, "http://", "https://", 1)
+		tls = "\n\t\t\ttls {\n\t\t\t\ttrust_pool file " + cert + "\n\t\t\t}"
+	}
+	return fmt.Sprintf(`		endpoint %s {
+			url %s
+			secret whsec_YmVuY2htYXJrIHNlY3JldCAwMDAwMDAwMDAwMDAwMDE=
+			events %s
+			concurrency 256%s
+		}
+`, name, url, events, tls)
+}
+
+func gatewayConfig(addr, store, endpoints string) string {
+	return fmt.Sprintf(`{
+%s	webhooks {
+		store embedded %s
+		egress {
+			allow 127.0.0.1
+			ports any
+			plain_http
+		}
+%s	}
+}
+http://%s {
+	webhooks_ingest /events {
+		auth none
+	}
+	respond 404
+}
+`, globals, store, endpoints, addr)
+}
+
+// launch starts the binary with a configuration made for its address, in a directory of its own.
+func launch(ctx context.Context, bin, dir, name string, config func(addr, dir string) string) (*rig.Gateway, string, error) {
+	ports, err := rig.Ports(1)
+	if err != nil {
+		return nil, "", err
+	}
+	addr := fmt.Sprintf("127.0.0.1:%d", ports[0])
+	dir = filepath.Join(dir, name)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, "", fmt.Errorf("making a directory for %s: %w", name, err)
+	}
+	path := filepath.Join(dir, "Caddyfile")
+	if err := os.WriteFile(path, []byte(config(addr, dir)), 0o600); err != nil {
+		return nil, "", fmt.Errorf("writing the configuration of %s: %w", name, err)
+	}
+	gateway, err := rig.Start(bin, path, dir)
+	if err != nil {
+		return nil, "", err
+	}
+	if err := gateway.Ready(ctx, addr); err != nil {
+		gateway.Kill()
+		return nil, "", fmt.Errorf("%s: %w", name, err)
+	}
+	return gateway, addr, nil
+}
+
+// subjects of the main case: the gateway, and beside it the plain hop. o.Batch and o.Endpoints are the gateway's alone:
+// a proxy can do neither, so its figure stays one request passed on once.
+func (o options) subjects(ctx context.Context, bin, dir, receiver, cert string) ([]*subject, error) {
+	var endpoints strings.Builder
+	for i := range o.Endpoints {
+		name := fmt.Sprintf("e%d", i+1)
+		endpoints.WriteString(endpointConfig(name, "http://"+receiver+"/"+name, "bench.tick", cert))
+	}
+	gateway, addr, err := launch(ctx, bin, dir, "gateway", func(addr, dir string) string {
+		return gatewayConfig(addr, filepath.Join(dir, "store"), endpoints.String())
+	})
+	if err != nil {
+		return nil, err
+	}
+	load := stream{addr: addr, path: "/events", connections: o.Connections, batch: o.Batch, size: o.Size, eventType: "bench.tick"}
+	measured := []*subject{{name: "gateway", gateway: gateway, load: load, fanout: o.Endpoints}}
+
+	proxy, addr, err := launch(ctx, bin, dir, "proxy", func(addr, _ string) string { return proxyConfig(addr, receiver, cert) })
+	if err != nil {
+		return measured, err
+	}
+	load.addr, load.path, load.batch = addr, "/", 1
+	return append(measured, &subject{name: "reverse_proxy", gateway: proxy, load: load, fanout: 1}), nil
+}
+
+// neighbours are the subjects of the isolation case: a healthy endpoint alone, and the same beside one that takes every
+// request and never answers. Two gateways, so that nothing of the second one's backlog is left over in the first one's
+// rounds.
+func (o options) neighbours(ctx context.Context, bin, dir, receiver, cert string) ([]*subject, error) {
+	healthy := endpointConfig("healthy", "http://"+receiver+"/", "bench.tick", cert)
+	hanging := endpointConfig("hanging", "http://"+receiver+"/hang", "bench.hang", cert)
+	var measured []*subject
+	for _, name := range []string{"alone", "beside"} {
+		gateway, addr, err := launch(ctx, bin, dir, name, func(addr, dir string) string {
+			return gatewayConfig(addr, filepath.Join(dir, "store"), healthy+hanging)
+		})
+		if err != nil {
+			return measured, err
+		}
+		load := stream{
+			addr: addr, path: "/events", connections: o.Connections / 2, batch: 1, size: o.Size,
+			eventType: "bench.tick", rate: o.Rate,
+		}
+		s := &subject{name: name, gateway: gateway, load: load, fanout: 1}
+		if name == "beside" {
+			load.eventType = "bench.hang"
+			s.beside = &load
+		}
+		measured = append(measured, s)
+	}
+	return measured, nil
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// stream is a closed loop over keep-alive connections: each sends its next request when the last is answered, and no
+// earlier than the pace allows.
+type stream struct {
+	addr, path  string
+	connections int
+	batch       int     // events in one request; 1 sends a single object
+	size        int     // bytes of one event
+	eventType   string  // its type
+	rate        float64 // events per second over all connections; 0: as fast as answers come
+}
+
+// run sends until ctx ends and returns how many events were answered with a 2xx.
+func (s *stream) run(ctx context.Context) (int, error) {
+	var sent atomic.Int64
+	failed := make(chan error, s.connections)
+	var wg sync.WaitGroup
+	for i := range s.connections {
+		wg.Go(func() {
+			if err := s.connection(ctx, i, &sent); err != nil {
+				failed <- err
+			}
+		})
+	}
+	wg.Wait()
+	select {
+	case err := <-failed:
+		return 0, err
+	default:
+		return int(sent.Load()), nil
+	}
+}
+
+func (s *stream) connection(ctx context.Context, i int, sent *atomic.Int64) error {
+	var dialer net.Dialer
+	conn, err := dialer.DialContext(ctx, "tcp", s.addr)
+	if err != nil {
+		return fmt.Errorf("connecting to %s: %w", s.addr, err)
+	}
+	defer conn.Close()
+	pace, stop := s.pace(i)
+	defer stop()
+	in := bufio.NewReaderSize(conn, 16<<10)
+	var h head
+	var request, body, answer []byte
+	for ctx.Err() == nil {
+		if !pace(ctx) {
+			return nil
+		}
+		body = s.body(body[:0])
+		request = fmt.Appendf(request[:0], "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
+			s.path, s.addr, len(body))
+		if _, err := conn.Write(append(request, body...)); err != nil {
+			return fmt.Errorf("sending: %w", err)
+		}
+		if err := readHead(in, &h); err != nil {
+			return fmt.Errorf("reading the answer: %w", err)
+		}
+		if answer, err = readBody(in, &h, answer); err != nil {
+			return err
+		}
+		if !bytes.HasPrefix(h.first, []byte("HTTP/1.1 2")) {
+			return fmt.Errorf("%s answered %s: %s", s.path, h.first, answer)
+		}
+		sent.Add(int64(s.batch))
+	}
+	return nil
+}
+
+// pace returns a function that waits until connection i may send again, and is false when ctx ended meanwhile. The
+// connections take turns evenly: all at once would measure bursts.
+func (s *stream) pace(i int) (wait func(context.Context) bool, stop func()) {
+	if s.rate <= 0 {
+		return func(context.Context) bool { return true }, func() {}
+	}
+	period := time.Duration(float64(time.Second) * float64(s.connections*s.batch) / s.rate)
+	tick := time.NewTicker(period * time.Duration(i+1) / time.Duration(s.connections))
+	first := true
+	return func(ctx context.Context) bool {
+		select {
+		case <-tick.C:
+			if first {
+				first = false
+				tick.Reset(period)
+			}
+			return true
+		case <-ctx.Done():
+			return false
+		}
+	}, tick.Stop
+}
+
+// body of one request: an event, or an array of them.
+func (s *stream) body(b []byte) []byte {
+	if s.batch == 1 {
+		return s.event(b)
+	}
+	b = append(b, '[')
+	for i := range s.batch {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = s.event(b)
+	}
+	return append(b, ']')
+}
+
+func (s *stream) event(b []byte) []byte {
+	start := len(b)
+	b = append(b, `{"event":"`...)
+	b = append(b, s.eventType...)
+	b = append(b, `","data":{"sent":"`...)
+	b = strconv.AppendInt(b, time.Now().UnixNano(), 10)
+	b = append(b, `","pad":"`...)
+	for len(b)-start < s.size-len(`"}}`) {
+		b = append(b, 'x')
+	}
+	return append(b, `"}}`...)
+}

@@ -1,0 +1,152 @@
+// Command bench measures what a delivered event costs, and sets it beside what Caddy's plain reverse_proxy hop costs in
+// the same run: README.md beside it says how, and what the figures mean.
+//
+//	go run ./examples/bench
+//	go run ./examples/bench -case isolation
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"time"
+
+	"github.com/atoship/caddy-webhooks/examples/internal/rig"
+)
+
+type options struct {
+	Case        string        `json:"case"`
+	Rounds      int           `json:"rounds"`
+	Length      time.Duration `json:"round_ns"`
+	Connections int           `json:"connections"`
+	Size        int           `json:"event_bytes"`
+	Batch       int           `json:"batch"`
+	Endpoints   int           `json:"endpoints"`
+	HTTPS       bool          `json:"https"`
+	Rate        float64       `json:"rate,omitempty"`
+	dir         string
+	json        bool
+}
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "receiver" {
+		args := append(os.Args[2:], "", "")
+		if err := serveReceiver(args[0], args[1]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench receiver:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	o, err := parse()
+	if err == nil {
+		err = run(ctx, o)
+	}
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func parse() (options, error) {
+	var o options
+	flag.StringVar(&o.Case, "case", "cost", "cost: the gateway beside reverse_proxy; isolation: an endpoint beside one that never answers")
+	flag.IntVar(&o.Rounds, "rounds", 3, "rounds of each, in turn; the median counts")
+	flag.DurationVar(&o.Length, "round", 8*time.Second, "length of a round, without the drain")
+	flag.IntVar(&o.Connections, "connections", 64, "keep-alive connections of the publisher")
+	flag.IntVar(&o.Size, "size", 250, "bytes of an event")
+	flag.IntVar(&o.Batch, "batch", 1, "events in one publishing request")
+	flag.IntVar(&o.Endpoints, "endpoints", 1, "endpoints that each event goes to")
+	flag.BoolVar(&o.HTTPS, "https", false, "deliver and proxy over TLS")
+	flag.Float64Var(&o.Rate, "rate", 500, "events per second to each endpoint in the isolation case")
+	flag.StringVar(&o.dir, "dir", "", "where the gateway's store lies; default: a temporary directory. Put it on the disk you mean")
+	flag.BoolVar(&o.json, "json", false, "print JSON")
+	flag.Parse()
+	switch {
+	case flag.NArg() > 0:
+		return o, fmt.Errorf("surplus arguments %q", flag.Args())
+	case o.Case != "cost" && o.Case != "isolation":
+		return o, fmt.Errorf("unknown case %q: cost or isolation", o.Case)
+	case o.Rounds < 1 || o.Length <= 0 || o.Connections < 2 || o.Batch < 1 || o.Endpoints < 1 || o.Rate <= 0:
+		return o, errors.New("rounds, round, batch, endpoints and rate must be positive, connections at least 2")
+	case o.Batch > 1000:
+		return o, fmt.Errorf("batch %d: ingest takes at most 1000 events in one request", o.Batch)
+	case o.Case == "cost":
+		o.Rate = 0
+	}
+	return o, nil
+}
+
+// run starts everything, measures in turn and prints.
+func run(ctx context.Context, o options) error {
+	dir, err := os.MkdirTemp(o.dir, "caddy-webhooks-bench-")
+	if err != nil {
+		return fmt.Errorf("making a directory: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	bin, err := rig.Build(ctx, dir)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // ends the receiver
+	var cert string
+	var files []string
+	if o.HTTPS {
+		made, err := rig.NewCertificate(dir)
+		if err != nil {
+			return err //nolint:wrapcheck // says it all
+		}
+		cert, files = made.CertFile, []string{made.CertFile, made.KeyFile}
+	}
+	control, target, err := startReceiver(ctx, files...)
+	if err != nil {
+		return err
+	}
+	launchAll := o.subjects
+	if o.Case == "isolation" {
+		launchAll = o.neighbours
+	}
+	measured, err := launchAll(ctx, bin, dir, target, cert)
+	defer func() {
+		for _, s := range measured {
+			s.gateway.Kill() // their directory goes too
+		}
+	}()
+	if err != nil {
+		return err
+	}
+	rounds, err := o.measureAll(ctx, measured, control)
+	if err != nil {
+		return err
+	}
+	return o.print(measured, rounds)
+}
+
+// measureAll runs the rounds in turn, so that a machine which slows down slows all subjects. A short first round of each
+// warms connections and code up and is not counted.
+func (o options) measureAll(ctx context.Context, measured []*subject, receiver string) ([][]sample, error) {
+	rounds := make([][]sample, len(measured))
+	for n := range o.Rounds + 1 {
+		for i, s := range measured {
+			length := o.Length
+			if n == 0 {
+				length /= 4
+			}
+			got, err := measure(ctx, s, receiver, length)
+			if err != nil {
+				return nil, err
+			}
+			if n == 0 {
+				continue
+			}
+			rounds[i] = append(rounds[i], got)
+			fmt.Fprintf(os.Stderr, "round %d  %s\n", n, got.line(s.name))
+		}
+	}
+	return rounds, nil
+}

@@ -1,0 +1,20 @@
+// Package crash holds the proof of the first promise: it kills the real gateway with SIGKILL at random moments, under load
+// from a real client, and then counts.
+//
+//	go test ./examples/crash                        5 rounds
+//	KILL_ROUNDS=50 go test ./examples/crash         as CI does
+//	KILL_SEED=7 go test -v ./examples/crash         the moments of an earlier run
+//
+// What must hold, however often the process dies:
+//
+//   - every event that was answered 202 (or 200 as a duplicate) reaches the receiver;
+//   - an event reaches it again only if a crash lies between, and after one crash at most Repeats events do;
+//   - every attempt that the receiver saw is in the log under its number, as itself or as "unknown".
+//
+// A killed process loses its memory, not the operating system's: power cuts are the store's own tests' business.
+package crash
+
+// Repeats bounds how many events may arrive again because of one crash: those being tried, as many as the endpoint's
+// concurrency (16), and those whose answer was not yet written, at most one batch of settlements in the making and one
+// being committed (256 rows each).
+const Repeats = 16 + 2*256
