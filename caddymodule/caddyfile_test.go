@@ -73,7 +73,7 @@ func checkAdapted(t *testing.T, file, input, want string) {
 	switch {
 	case indented.String() == want:
 	case *update:
-		if err := os.WriteFile(file, []byte(input+result[1:]+indented.String()+"\n"), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(input+result[1:]+indented.String()+"\n"), 0o644); err != nil { //nolint:gosec // a golden file of ours
 			t.Fatal(err)
 		}
 	default:

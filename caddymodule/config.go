@@ -133,7 +133,8 @@ type Breaker struct {
 
 // EndpointTLS is the TLS of connections to an endpoint: 1.2 or later, always verified.
 type EndpointTLS struct {
-	// The authorities that may vouch for the endpoint, a module of `tls.ca_pool.source`. Default: the system's.
+	// The authorities that may vouch for the endpoint, a module of `tls.ca_pool.source`. Its `pki_root` needs
+	// Caddy's PKI app in the config, which `skip_install_trust` or a `pki` block brings in. Default: the system's.
 	TrustPoolRaw json.RawMessage `json:"trust_pool,omitempty" caddy:"namespace=tls.ca_pool.source inline_key=module"`
 
 	// A certificate to show to the endpoint. Default: none.

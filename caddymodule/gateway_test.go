@@ -182,7 +182,7 @@ func (g *gateway) post(body string) (status int, answer string, err error) {
 			continue
 		}
 		b, err := io.ReadAll(resp.Body)
-		resp.Body.Close()
+		_ = resp.Body.Close()
 		return resp.StatusCode, string(b), err
 	}
 	return 0, "", err

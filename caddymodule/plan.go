@@ -162,7 +162,7 @@ func (a *App) rules() (rules.Config, error) {
 	}
 	for _, e := range a.Endpoint {
 		c.Endpoints = append(c.Endpoints, e.Name)
-		o := e.EndpointOptions.over(a.Defaults)
+		o := e.over(a.Defaults)
 		if len(o.Events) == 0 {
 			if e.When != "" || len(e.Environment) > 0 || e.Tenant != "" {
 				return c, placed(e.Pos, fmt.Errorf(
@@ -229,7 +229,7 @@ func (a *App) loadCatalog() (delivery.Catalog, error) {
 	if err != nil {
 		return nil, fmt.Errorf("catalog: %w", err)
 	}
-	data, err := os.ReadFile(path)
+	data, err := os.ReadFile(path) //nolint:gosec // the operator names the file
 	if err != nil {
 		return nil, fmt.Errorf("reading the catalog: %w", err)
 	}

@@ -77,7 +77,7 @@ func (e *Egress) ports(p *egress.URLPolicy) error {
 func (a *App) keepConnections(p *egress.Profile) {
 	p.IdlePerHost, p.Idle = egress.DefaultIdlePerHost, max(a.MaxInFlight, delivery.DefaultMaxInFlight)
 	for i := range a.Endpoint {
-		p.IdlePerHost = max(p.IdlePerHost, a.Endpoint[i].EndpointOptions.over(a.Defaults).Concurrency)
+		p.IdlePerHost = max(p.IdlePerHost, a.Endpoint[i].over(a.Defaults).Concurrency)
 	}
 }
 

@@ -48,7 +48,7 @@ func (a *App) buildEndpoints(ctx caddy.Context) (map[string]*delivery.Endpoint, 
 }
 
 func (a *App) buildEndpoint(ctx caddy.Context, e *Endpoint, exit *egressProfile) (*delivery.Endpoint, error) {
-	o := e.EndpointOptions.over(a.Defaults)
+	o := e.over(a.Defaults)
 	if e.URL == "" {
 		return nil, errors.New("url is required")
 	}

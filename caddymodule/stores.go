@@ -100,9 +100,9 @@ func realPath(path string) (string, error) {
 		return "", err
 	}
 	for rest := ""; ; {
-		real, err := filepath.EvalSymlinks(path)
+		found, err := filepath.EvalSymlinks(path)
 		if err == nil {
-			return filepath.Join(real, rest), nil
+			return filepath.Join(found, rest), nil
 		}
 		parent := filepath.Dir(path)
 		if !errors.Is(err, fs.ErrNotExist) || parent == path {

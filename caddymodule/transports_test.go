@@ -74,7 +74,7 @@ func TestTransportLivesAsLongAsAConfigUsesItsIdentity(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resp.Body.Close()
+	_ = resp.Body.Close()
 
 	if get(after, trusting(t, server.Certificate())) != first {
 		t.Error("the same authorities from another file made another transport")

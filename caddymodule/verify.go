@@ -127,6 +127,7 @@ func (v *Verify) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	case idUnderWay:
 		w.Header().Set("Retry-After", strconv.Itoa(retryCopy))
 		return caddyhttp.Error(http.StatusServiceUnavailable, errors.New("a copy of this webhook is being handled"))
+	case idNew:
 	}
 	answered := false
 	defer func() { v.known.end(id, answered, time.Now()) }() // deferred: a panic in the next handler must not block the id

@@ -50,9 +50,9 @@ type Transition struct {
 type Kind uint8
 
 const (
-	// Attempted: one HTTP try with a known outcome.
+	// Attempted means one HTTP try with a known outcome.
 	Attempted Kind = iota
-	// Lost: the delivery was handed over and the process died before it settled; it may or may not have been tried. Its
+	// Lost means that the delivery was handed over and the process died before it settled; it may or may not have been tried. Its
 	// attempt has the outcome "unknown".
 	Lost
 	// Moved to another target of the chain without a try.

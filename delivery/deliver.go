@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptrace"
@@ -41,7 +42,7 @@ func (e *Engine) deliver(l *lane, j job) (gate.Result, gate.Use) {
 		e.settler.add(expired(d, stamp(now)))
 		return gate.Excluded, gate.Unused
 	case d.Unknowns >= unknownsPerFailure:
-		e.settler.add(lostTooOften(d, j.ep, stamp(now), rand.Float64(), next))
+		e.settler.add(lostTooOften(d, j.ep, stamp(now), jitter(), next))
 		return gate.Excluded, gate.Unused
 	}
 
@@ -54,7 +55,7 @@ func (e *Engine) deliver(l *lane, j job) (gate.Result, gate.Use) {
 	if v.ForceOpen {
 		l.forceOpen()
 	}
-	t := attempted(d, j.ep, a, v, rand.Float64(), next)
+	t := attempted(d, j.ep, a, v, jitter(), next)
 	if t.Progress.State == Exhausted {
 		e.log.Warn("delivery exhausted", slog.String("delivery", d.ID), slog.String("event", d.Event.ID),
 			slog.String("endpoint", l.name), slog.String("outcome", a.Outcome), slog.Int("attempts", int(a.N)))
@@ -62,6 +63,9 @@ func (e *Engine) deliver(l *lane, j job) (gate.Result, gate.Use) {
 	e.settler.add(Settlement{Delivery: d, Step: d.Step, Transition: t})
 	return gateResult(v), slotUse(v)
 }
+
+// jitter is where in its range a delay falls: nobody gains by guessing it.
+func jitter() float64 { return rand.Float64() } //nolint:gosec // spreads load, protects nothing
 
 // stamp is a time as the store keeps it.
 func stamp(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
@@ -124,9 +128,7 @@ func (e *Engine) request(ctx context.Context, plan *Plan, d *Delivery, ep *Endpo
 	u := *ep.URL
 	req.URL, req.Host = &u, u.Host
 	h := req.Header
-	for name, values := range ep.Header {
-		h[name] = values
-	}
+	maps.Copy(h, ep.Header)
 	n := plan.headers()
 	h["Content-Type"] = []string{d.Event.ContentType}
 	h["User-Agent"] = []string{plan.UserAgent}

@@ -3,7 +3,6 @@ package delivery_test
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -53,8 +52,8 @@ func withServer(t *testing.T, handler http.HandlerFunc, f func(t *testing.T, w *
 	t.Helper()
 	inWorld(t, func(t *testing.T, w *world) {
 		l := newPipeListener()
-		server := &http.Server{Handler: handler}
-		go server.Serve(l) //nolint:errcheck // ends with the listener
+		server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
+		go func() { _ = server.Serve(l) }()
 		transport := &http.Transport{DialContext: l.dial, DisableCompression: true, MaxResponseHeaderBytes: 64 << 10}
 		w.apply(w.plan(routeTo{targets: []delivery.Target{to("a")}}, w.endpoint("a", func(ep *delivery.Endpoint) {
 			ep.URL = &url.URL{Scheme: "http", Host: "a.example", Path: "/hooks"}
@@ -62,7 +61,7 @@ func withServer(t *testing.T, handler http.HandlerFunc, f func(t *testing.T, w *
 		})))
 		f(t, w)
 		transport.CloseIdleConnections()
-		server.Close() //nolint:errcheck // pipes have nothing to fail with
+		_ = server.Close()
 		synctest.Wait()
 	})
 }
@@ -127,7 +126,7 @@ func TestBodyThatBreaksOffIsAFailure(t *testing.T) {
 	t.Parallel()
 	withServer(t, func(rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("Content-Length", "100")
-		fmt.Fprint(rw, "half")
+		_, _ = rw.Write([]byte("half"))
 		rw.(http.Flusher).Flush()
 		panic(http.ErrAbortHandler)
 	}, func(t *testing.T, w *world) {
@@ -173,7 +172,7 @@ func TestRequestIsWhatTheContractSays(t *testing.T) {
 func TestKeptConnectionThatItsServerClosedIsTriedAgainAtOnce(t *testing.T) {
 	t.Parallel()
 	requests := 0
-	withServer(t, func(_ http.ResponseWriter, r *http.Request) {
+	withServer(t, func(http.ResponseWriter, *http.Request) {
 		if requests++; requests == 2 {
 			panic(http.ErrAbortHandler) // as an idle timeout does at the wrong moment
 		}

@@ -69,11 +69,11 @@ type Progress struct {
 type State uint8
 
 const (
-	// Pending: accepted and not settled; waiting, due or being tried.
+	// Pending means accepted and not settled; waiting, due or being tried.
 	Pending State = iota
-	// Delivered: an endpoint of the chain answered 2xx. Final.
+	// Delivered means that an endpoint of the chain answered 2xx. Final.
 	Delivered
-	// Exhausted: a dead letter; Reason says why. Final.
+	// Exhausted means a dead letter; Reason says why. Final.
 	Exhausted
 	// Cancelled by an operator. Final.
 	Cancelled

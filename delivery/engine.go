@@ -194,7 +194,7 @@ func (e *Engine) stop(ctx context.Context) error {
 	e.intake.Unlock()
 
 	e.stopWork()
-	drain := time.Duration(DefaultDrain)
+	drain := DefaultDrain
 	if p := e.plan.Load(); p != nil {
 		drain = p.Drain
 	}

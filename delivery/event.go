@@ -57,11 +57,11 @@ func (e *Event) Data() []byte {
 type Routing uint8
 
 const (
-	// Routed: at least one delivery was planned and no route is held.
+	// Routed means that at least one delivery was planned and no route is held.
 	Routed Routing = iota
-	// Unrouted: no route and no subscription wants it. Kept and visible.
+	// Unrouted means that no route and no subscription wants it. Kept and visible.
 	Unrouted
-	// Undecided: a rule failed and its route says hold. Kept, visible, and routed again after a config change.
+	// Undecided means that a rule failed and its route says hold. Kept, visible, and routed again after a config change.
 	Undecided
 )
 

@@ -15,8 +15,7 @@ var leaves = []string{
 	"rules", "delivery/gate", "delivery/retry", "delivery/sign", "delivery/payload", "delivery/egress",
 }
 
-// outer names what each package of this module may import of it, beside itself; a package not listed is a leaf's or the
-// engine's own matter (see allowed).
+// allowed tells whether importer may import imported, both folders of this module. Arrows point to what may be imported:
 //
 //	caddymodule -> httpapi, dashboard, telemetry, store/* -> delivery -> leaves
 func allowed(importer, imported string) bool {

@@ -7,7 +7,6 @@ import (
 	_ "time/tzdata" // log time zones work in images that carry no zone files
 
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
-
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 
 	_ "github.com/atoship/caddy-webhooks/caddymodule"

@@ -216,10 +216,9 @@ func (s *Store) commitGroup(g group) {
 // commit syncs the batch and makes it count in memory.
 func (tx *tx) commit() error {
 	tx.writeCounts()
-	if tx.b.Empty() {
-		return tx.b.Close()
-	}
-	if err := tx.conn.commit(tx.b); err != nil {
+	if tx.b.Empty() { // nothing for the disk; what it changes in memory still counts
+		must(tx.b.Close())
+	} else if err := tx.conn.commit(tx.b); err != nil {
 		return fmt.Errorf("%w: %w", delivery.ErrUnavailable, err)
 	}
 	for k := range tx.drop {

@@ -35,8 +35,7 @@ func (s *Store) Event(ctx context.Context, id string, tenant *string) (*delivery
 		newest = max(newest, seq)
 	}
 	ev, ds, err := s.record(c, newest)
-	var corrupt *CorruptError
-	if errors.As(err, &corrupt) {
+	if _, corrupt := errors.AsType[*CorruptError](err); corrupt {
 		s.bad.noteKey(s, c, eventKey(newest), err)
 	}
 	if err != nil {
@@ -79,8 +78,7 @@ func (s *Store) Delivery(ctx context.Context, id string) (*delivery.DeliveryReco
 	}
 	defer done()
 	ev, ds, err := c.event(k.Seq, true)
-	var corrupt *CorruptError
-	if errors.As(err, &corrupt) {
+	if _, corrupt := errors.AsType[*CorruptError](err); corrupt {
 		s.bad.noteKey(s, c, eventKey(k.Seq), err)
 	}
 	if err == nil && int(k.Ord) >= len(ds) {

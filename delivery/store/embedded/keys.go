@@ -47,13 +47,10 @@ var kindNames = map[byte]string{
 // place is where a waiting delivery stands in its lane: due, seq, ord, step. Places compare as bytes.
 type place [20]byte
 
-var (
-	firstPlace = place{}
-	lastPlace  = place{
-		0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-		0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-	}
-)
+var lastPlace = place{
+	0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+	0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+}
 
 func makePlace(due time.Time, k delivery.Key, step uint16) (p place) {
 	binary.BigEndian.PutUint64(p[0:], dueMillis(due))
@@ -70,8 +67,6 @@ func (p place) due() time.Time {
 func (p place) key() delivery.Key {
 	return delivery.Key{Seq: binary.BigEndian.Uint64(p[8:]), Ord: binary.BigEndian.Uint16(p[16:])}
 }
-
-func (p place) step() uint16 { return binary.BigEndian.Uint16(p[18:]) }
 
 // dueMillis puts times before 1970, the zero time among them, at 0: due at once.
 func dueMillis(t time.Time) uint64 { return uint64(max(t.UnixMilli(), 0)) }

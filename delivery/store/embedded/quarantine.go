@@ -52,8 +52,7 @@ func (b *badRecords) noteKey(s *Store, c *conn, key []byte, why error) {
 
 // skip tells whether an error concerns this record alone, so that a listing can go on with the next; it is noted then.
 func (b *badRecords) skip(s *Store, c *conn, key []byte, err error) bool {
-	var corrupt *CorruptError
-	if errors.As(err, &corrupt) {
+	if _, corrupt := errors.AsType[*CorruptError](err); corrupt {
 		b.noteKey(s, c, key, err)
 		return true
 	}

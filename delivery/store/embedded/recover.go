@@ -45,7 +45,7 @@ func (o *attachOp) build(tx *tx) error {
 	if tx.handover != nil && !o.mine {
 		return errors.New("an engine is attached already")
 	}
-	tx.Store.handover, o.mine = o.h, true
+	tx.handover, o.mine = o.h, true
 	rows, next, err := tx.inHandRows(o.from, recoverStep)
 	if err != nil {
 		return tx.conn.readError("read what was in hand", err)

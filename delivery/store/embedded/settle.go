@@ -151,8 +151,7 @@ const (
 // and the delivery's transitions.
 func (s *Store) turn(c *conn, key []byte, k delivery.Key) (turn, error) {
 	t, err := getRow(c, key, decodeTurn)
-	var corrupt *CorruptError
-	if errors.As(err, &corrupt) {
+	if _, corrupt := errors.AsType[*CorruptError](err); corrupt {
 		s.bad.noteKey(s, c, key, err)
 		return s.rebuildTurn(c, k)
 	}

@@ -28,8 +28,6 @@ func (b *bench) list(q delivery.DeliveryQuery) (ds []*delivery.Delivery) {
 	return nil
 }
 
-func state(s delivery.State) *delivery.State { return &s }
-
 var journalCases = []testCase{
 	{"an event is found by its id, the newest among tenants, or its tenant's", func(b *bench) {
 		b.attach(nil)
@@ -112,8 +110,8 @@ var journalCases = []testCase{
 			want []string
 		}{
 			{"nothing", delivery.DeliveryQuery{}, []string{"c/0", "a/0", "a/1"}},
-			{"state delivered", delivery.DeliveryQuery{State: state(delivery.Delivered)}, []string{"a/1"}},
-			{"state pending", delivery.DeliveryQuery{State: state(delivery.Pending)}, []string{"c/0", "a/0"}},
+			{"state delivered", delivery.DeliveryQuery{State: new(delivery.Delivered)}, []string{"a/1"}},
+			{"state pending", delivery.DeliveryQuery{State: new(delivery.Pending)}, []string{"c/0", "a/0"}},
 			{"primary", delivery.DeliveryQuery{Endpoint: "x"}, []string{"c/0", "a/0"}},
 			{"present target", delivery.DeliveryQuery{Endpoint: "spare"}, []string{"a/0"}},
 			{"type", delivery.DeliveryQuery{Type: "tracking.updated"}, []string{"c/0"}},
@@ -123,7 +121,7 @@ var journalCases = []testCase{
 			{"since, inclusive", delivery.DeliveryQuery{Since: start.Add(time.Hour)}, []string{"c/0"}},
 			{"until, exclusive", delivery.DeliveryQuery{Until: start.Add(time.Hour)}, []string{"a/0", "a/1"}},
 			{"all terms", delivery.DeliveryQuery{
-				State: state(delivery.Pending), Endpoint: "x", Type: "label.created", EventID: "a", Since: start, Until: start.Add(time.Second),
+				State: new(delivery.Pending), Endpoint: "x", Type: "label.created", EventID: "a", Since: start, Until: start.Add(time.Second),
 			}, []string{"a/0"}},
 		} {
 			var got []string
