@@ -136,7 +136,7 @@ func background(t *testing.T, c block, env []string) {
 	defer cancel()
 	up := make(chan error, 1)
 	go func() {
-		for _, addr := range strings.FieldsSeq(c.background) {
+		for addr := range strings.FieldsSeq(c.background) {
 			if err := rig.WaitListening(ctx, addr); err != nil {
 				up <- err
 				return
