@@ -32,6 +32,7 @@ func Start(bin, path, dir string) (*Gateway, error) {
 	cmd := exec.Command(bin, "run", "--config", path, "--adapter", "caddyfile") //nolint:noctx // ended by Stop or Kill
 	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
 	cmd.Stdout, cmd.Stderr = log, log
+	endWithParent(cmd)
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting the gateway: %w", errors.Join(err, log.Close()))
 	}

@@ -24,7 +24,7 @@ func Build(ctx context.Context, dir string) (string, error) {
 	if ready := os.Getenv("GATEWAY_BINARY"); ready != "" {
 		return ready, nil
 	}
-	bin := filepath.Join(dir, "gateway") // not "caddy": Caddy keeps its data in a folder of that name
+	bin := filepath.Join(dir, "gateway-binary") // not "caddy": Caddy keeps its data in a folder of that name
 	out, err := exec.CommandContext(ctx, "go", "build", "-o", bin, mainPackage).CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("building the gateway: %w\n%s", err, out)
