@@ -28,6 +28,7 @@ type Engine struct {
 	flight  *flight
 	window  windowBudget
 	settler *settler
+	workers workers
 
 	// intake counts Accepts under way; closed is set under its lock, so Shutdown knows when the last one left.
 	intake struct {
@@ -69,6 +70,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	e.abort, e.stopAbort = context.WithCancel(context.WithoutCancel(ctx))
 	e.flight = newFlight(DefaultMaxInFlight)
 	e.settler = newSettler(e)
+	e.workers = newWorkers(e.work)
 
 	if err := e.store.Attach(e); err != nil {
 		return nil, fmt.Errorf("recovering the store: %w", err)

@@ -211,7 +211,7 @@ func (l *lane) startLocked(now time.Time) {
 			l.untakeLocked(w)
 			return
 		}
-		go l.work(w)
+		l.e.workers.run(l, w)
 	}
 }
 
