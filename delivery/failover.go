@@ -13,14 +13,24 @@ type evacuation struct {
 	pending bool
 	// next is when the earliest movable one known falls due; zero: none known.
 	next time.Time
-	// pause: not before; the last window found no open target.
-	pause time.Time
+	// pause: not before; the last windows found no open target, misses of them in a row.
+	pause  time.Time
+	misses int
 }
 
-// evacuatePause bounds how long a held lane waits before it asks again whether another target opened.
-const evacuatePause = time.Second
+// A held lane asks again whether another target opened after a second, then after twice as long each time, up to half a
+// minute: each question claims and returns a window, so a thousand lanes with all targets down must not ask every second.
+const (
+	evacuatePause    = time.Second
+	maxEvacuatePause = 30 * time.Second
+)
 
-func (v *evacuation) idle() { v.pause = time.Time{} }
+func (v *evacuation) idle() { v.pause, v.misses = time.Time{}, 0 }
+
+func (v *evacuation) missed(now time.Time) {
+	v.pause = now.Add(min(evacuatePause<<min(v.misses, 5), maxEvacuatePause))
+	v.misses++
+}
 
 func (v *evacuation) due(now time.Time) bool {
 	return !now.Before(v.pause) && (v.pending || (!v.next.IsZero() && !v.next.After(now)))
@@ -111,7 +121,9 @@ func (l *lane) placeLocked(now time.Time, hold gate.Hold, ds []*Delivery) {
 		l.evac.pending = l.evac.pending || d.Movable()
 	}
 	if len(stay) == len(ds) {
-		l.evac.pause = now.Add(evacuatePause)
+		l.evac.missed(now)
+	} else {
+		l.evac.misses = 0
 	}
 }
 
