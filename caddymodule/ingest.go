@@ -57,8 +57,11 @@ func (*Ingest) CaddyModule() caddy.ModuleInfo {
 // Provision finds the app and resolves the tokens. The app's engine is asked for with each request: now it is not running.
 func (i *Ingest) Provision(ctx caddy.Context) error {
 	app, err := ctx.AppIfConfigured(appID)
-	if err != nil {
-		return fmt.Errorf("webhooks_ingest needs the global option webhooks: %w", err)
+	switch {
+	case errors.Is(err, caddy.ErrNotConfigured):
+		return errors.New("webhooks_ingest needs the global option webhooks, which says where events go")
+	case err != nil: // the app's own mistakes, told in full
+		return err
 	}
 	i.app = app.(*App)
 	auth, err := i.auth(ctx.Logger())
