@@ -100,12 +100,12 @@ func (t *transport) release() {
 }
 
 // clientConfig reads certificates and authorities; settings may be nil.
-func (settings *EndpointTLS) clientConfig(ctx caddy.Context) (*tls.Config, error) {
+func (t *EndpointTLS) clientConfig(ctx caddy.Context) (*tls.Config, error) {
 	config := new(tls.Config)
-	if settings == nil {
+	if t == nil {
 		return config, nil
 	}
-	s := *settings // loading a module empties its field, and defaults are shared by endpoints
+	s := *t // loading a module empties its field, and defaults are shared by endpoints
 	config.ServerName = s.ServerName
 	if s.TrustPoolRaw != nil {
 		m, err := ctx.LoadModule(&s, "TrustPoolRaw")
