@@ -116,14 +116,13 @@ func (f *flight) release() *lane {
 	return f.waiting[0]
 }
 
-// skip takes a lane out of the line that cannot use its turn, and names the next one.
+// skip takes a lane out of the line that cannot use its turn, and names the next one whose turn it is.
 func (f *flight) skip(l *lane) *lane {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.waiting) == 0 || f.waiting[0] != l {
-		return nil
+	if len(f.waiting) > 0 && f.waiting[0] == l {
+		f.popLocked()
 	}
-	f.popLocked()
 	if len(f.waiting) == 0 || f.used >= f.limit {
 		return nil
 	}

@@ -50,10 +50,10 @@ func (e *Engine) deliver(l *lane, j job) (gate.Result, gate.Use) {
 	a, v := e.try(ctx, plan, d, j.ep, now)
 	e.obs.Attempted(ctx, d, a)
 	if v.Disable || v.Hold > 0 || !v.BreakerExcluded {
-		l.learn(v, a)
+		l.learn(v, a, j.ep)
 	}
 	if v.ForceOpen {
-		l.forceOpen()
+		l.forceOpen(j.ep)
 	}
 	t := attempted(d, j.ep, a, v, jitter(), next)
 	if t.Progress.State == Exhausted {
@@ -110,6 +110,10 @@ func (e *Engine) try(ctx context.Context, plan *Plan, d *Delivery, ep *Endpoint,
 	a.Duration = time.Since(a.Started)
 	a.Status = result.Status
 	v := retry.Classify(result)
+	if v.Outcome == retry.Cancelled && e.abort.Err() == nil {
+		// Not our stop: a transport or signer that gives up by itself is a fault of our side and backs off like one.
+		v.Outcome, v.Detail = retry.Local, "cancelled"
+	}
 	a.Outcome, a.Detail = v.Outcome.String(), v.Detail
 	if v.Hold > 0 {
 		a.RetryAfter = stamp(result.Now.Add(v.Hold))

@@ -96,9 +96,11 @@ func (e *Engine) Reserve(d *Delivery) bool {
 	l := e.lane(d.Lane())
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	held := len(l.window) + l.reserved
-	if l.caughtUp && held < l.windowSize() && e.work.Err() == nil &&
-		l.holdLocked(time.Now()).Reason == gate.ReasonNone &&
+	held, now := len(l.window)+l.reserved, time.Now()
+	// What is due in the store was there first: a fresh delivery goes behind it, or retries would starve on a busy lane.
+	behind := !l.nextDue.IsZero() && !l.nextDue.After(now)
+	if l.caughtUp && !behind && held < l.windowSize() && e.work.Err() == nil &&
+		l.holdLocked(now).Reason == gate.ReasonNone &&
 		e.window.take(len(d.Event.Body), held < windowFloor) {
 		l.reserved++
 		return true
@@ -278,6 +280,9 @@ func (l *lane) work(j job) {
 			l.pumpLocked()
 		}
 		l.mu.Unlock()
+		if next == l && !ok {
+			next = l.e.flight.skip(l) // it cannot use its turn, and must not keep others from theirs
+		}
 		for next != nil && next != l {
 			next.pump()
 			next = l.e.flight.skip(next)

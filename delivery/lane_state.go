@@ -35,10 +35,10 @@ func (l *lane) load(ctx context.Context) error {
 
 // learn keeps what an attempt told about the endpoint as a whole: it asked to be left alone, it is gone, it works, it
 // fails.
-func (l *lane) learn(v retry.Verdict, a *Attempt) {
+func (l *lane) learn(v retry.Verdict, a *Attempt, tried *Endpoint) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.ep == nil || l.ep.Name != a.Endpoint {
+	if !l.triesLocked(tried) {
 		return
 	}
 	changed := false
@@ -70,11 +70,17 @@ func (l *lane) learn(v retry.Verdict, a *Attempt) {
 // DisabledGone is the reason of an endpoint that answered 410.
 const DisabledGone = "gone"
 
-func (l *lane) forceOpen() {
+// triesLocked tells whether the lane still tries the URL an attempt went to: an answer of the old URL that comes after a
+// reload says nothing about the new one.
+func (l *lane) triesLocked(tried *Endpoint) bool {
+	return l.ep != nil && l.ep.URL.String() == tried.URL.String()
+}
+
+func (l *lane) forceOpen(tried *Endpoint) {
 	l.mu.Lock()
-	b := l.breaker
+	b, same := l.breaker, l.triesLocked(tried)
 	l.mu.Unlock()
-	if b != nil {
+	if b != nil && same {
 		b.ForceOpen()
 	}
 }

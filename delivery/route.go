@@ -161,10 +161,13 @@ func (e *Engine) reroute(plan *Plan, ev *Event) error {
 	if err != nil {
 		return err
 	}
+	// Ids may repeat over sources, and after the dedupe time: then the record is another event's, and only the store, which
+	// leaves out endpoints this event already has, knows what was decided.
+	same := record.Event.Seq == ev.Seq
 	ds = slices.DeleteFunc(ds, func(d *Delivery) bool {
-		return slices.ContainsFunc(record.Deliveries, func(have *Delivery) bool { return have.Route == d.Route })
+		return same && slices.ContainsFunc(record.Deliveries, func(have *Delivery) bool { return have.Route == d.Route })
 	})
-	if ev.Routing == Unrouted && len(record.Deliveries) > 0 {
+	if ev.Routing == Unrouted && same && len(record.Deliveries) > 0 {
 		ev.Routing = Routed
 	}
 	return e.store.Decide(e.work, ev.Seq, ev.Routing, ev.Held, ev.Digest, ds)

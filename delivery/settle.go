@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"math"
 	"time"
 
 	"github.com/atoship/caddy-webhooks/delivery/gate"
@@ -31,10 +32,10 @@ func attempted(d *Delivery, ep *Endpoint, a *Attempt, v retry.Verdict, random fl
 	case v.Outcome == retry.Cancelled: // by our own stop
 		p.Due = now
 	case v.AtOnce:
-		p.LocalFaults++
+		p.LocalFaults = saturated(p.LocalFaults)
 		p.Due = now
 	case !v.Spend:
-		p.LocalFaults++
+		p.LocalFaults = saturated(p.LocalFaults)
 		p.Due = now.Add(retry.LocalBackoff(int(p.LocalFaults)))
 	default:
 		p.LocalFaults = 0
@@ -46,6 +47,9 @@ func attempted(d *Delivery, ep *Endpoint, a *Attempt, v retry.Verdict, random fl
 	t.Progress = p
 	return t
 }
+
+// saturated counts one more without wrapping: the backoff of a fault that lasts for days must not start afresh.
+func saturated(n uint8) uint8 { return n + min(1, math.MaxUint8-n) }
 
 // spend takes one step of the schedule at the present target: again later, on to the next target, or exhausted.
 func spend(p Progress, d *Delivery, ep *Endpoint, now time.Time, random float64, next func(floor uint8) (uint8, bool)) (Progress, string) {

@@ -99,7 +99,7 @@ func (s *settler) settle(batch []Settlement) {
 		}
 	}
 	before := s.waiting.Add(int64(-len(batch))) + int64(len(batch))
-	recovered := errs[0] == nil && s.failing.Swap(false)
+	recovered := !errors.Is(errs[0], ErrUnavailable) && s.failing.Swap(false)
 	for i := range batch {
 		switch {
 		case errs[i] == nil && !batch[i].Return:
