@@ -190,6 +190,9 @@ func (e *Engine) Shutdown(ctx context.Context) error {
 	return e.shutdownErr
 }
 
+// stateGrace bounds the writing of lane states at the end of a stop, over all lanes.
+const stateGrace = 2 * time.Second
+
 func (e *Engine) stop(ctx context.Context) error {
 	e.intake.Lock() // waits for Accepts under way
 	e.intake.closed = true
@@ -211,8 +214,10 @@ func (e *Engine) stop(ctx context.Context) error {
 	e.stopAbort() // attempts end at once: their requests carry this context
 	<-drained
 
+	saving, cancel := context.WithTimeout(context.Background(), stateGrace)
+	defer cancel()
 	for _, l := range e.allLanes() {
-		l.close()
+		l.close(saving)
 	}
 	e.settler.close() // everything above is on record after this, or the store is broken
 	if err := e.store.Close(); err != nil {

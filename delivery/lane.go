@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -356,10 +357,15 @@ func (l *lane) breakerChanged(s gate.State, until time.Time) {
 	l.e.log.Info("breaker changed", attrs...)
 }
 
-// close gives back what was not started, so that it is not taken for lost after the restart. Nothing runs any more.
-func (l *lane) close() {
+// close writes the state that a drained attempt changed, and gives back what was not started, so that it is not taken for lost after the restart. Nothing runs any more.
+func (l *lane) close(ctx context.Context) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.dirty && l.lease != nil {
+		if err := l.lease.SetState(ctx, l.state); err != nil { // nobody else wants the lock any more
+			l.e.log.Error("writing an endpoint's state at the stop", slog.String("endpoint", l.name), slog.Any("error", err))
+		}
+	}
 	if l.timer != nil {
 		l.timer.Stop()
 	}
