@@ -3,6 +3,7 @@ package delivery
 import (
 	"context"
 	"fmt"
+	"slices"
 )
 
 // Accept takes a batch of events, all or nothing. When it returns without error the events and their deliveries would
@@ -28,6 +29,7 @@ func (e *Engine) Accept(ctx context.Context, evs []*Event) ([]Receipt, error) {
 		batch[i] = Accept{Event: ev, Deliveries: ds, Dedupe: plan.Dedupe}
 	}
 	receipts, err := e.store.Append(ctx, batch)
+	e.rerouteLate(plan, evs)
 	if err != nil {
 		return nil, err
 	}
@@ -37,4 +39,13 @@ func (e *Engine) Accept(ctx context.Context, evs []*Event) ([]Receipt, error) {
 		}
 	}
 	return receipts, nil
+}
+
+// rerouteLate looks after events that old rules left undecided and that were stored after the new ones went through the
+// undecided ones. They may be stored even if Append failed.
+func (e *Engine) rerouteLate(plan *Plan, evs []*Event) {
+	undecided := func(ev *Event) bool { return ev.Routing == Undecided }
+	if slices.ContainsFunc(evs, undecided) && e.plan.Load().Router.Digest() != plan.Router.Digest() {
+		e.rerouteUndecided()
+	}
 }

@@ -98,13 +98,6 @@ func (f *flight) popLocked() *lane {
 	return l
 }
 
-// giveBack returns an attempt that was not made.
-func (f *flight) giveBack() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.used--
-}
-
 // release ends an attempt and names the lane whose turn it is; nil when none waits. The caller pumps it.
 func (f *flight) release() *lane {
 	f.mu.Lock()

@@ -32,11 +32,7 @@ const (
 func (e *Engine) deliver(l *lane, j job) (gate.Result, gate.Use) {
 	d, plan := j.d, e.plan.Load()
 	now := time.Now()
-	next := func(floor uint8) (uint8, bool) {
-		from := *d
-		from.Floor = floor
-		return e.openTarget(&from, time.Now())
-	}
+	next := func(spent uint8) uint8 { return e.nextTarget(d, spent, time.Now()) }
 	switch {
 	case now.Sub(d.Event.Accepted) > plan.Expire:
 		e.settler.add(expired(d, stamp(now)))

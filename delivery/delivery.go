@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"fmt"
+	"math/bits"
 	"time"
 )
 
@@ -38,9 +39,10 @@ func (d *Delivery) Key() Key { return Key{d.Event.Seq, d.Ord} }
 func (d *Delivery) Lane() string { return d.Chain[d.Target] }
 
 // Movable tells whether the chain holds another target the delivery may still go to.
-func (d *Delivery) Movable() bool { return movable(d.Floor, len(d.Chain)) }
+func (d *Delivery) Movable() bool { return d.left(d.Spent) > 1 }
 
-func movable(floor uint8, targets int) bool { return targets-int(floor) > 1 }
+// left counts the targets a delivery may still go to when those in the mask are spent.
+func (d *Delivery) left(spent uint8) int { return len(d.Chain) - bits.OnesCount8(spent) }
 
 // Progress is the mutable part of a delivery: everything a retry needs to know of the tries before it. It is stored
 // whole with each transition, so reading the last transition of a delivery tells its state.
@@ -48,9 +50,9 @@ type Progress struct {
 	// Step counts the transitions on record; the next one is written under Step+1.
 	Step  uint16
 	State State
-	// Target is the index in Chain the delivery is at; Floor is the first index it may still use: failures raise it, an
-	// open breaker does not.
-	Target, Floor uint8
+	// Target is the index in Chain the delivery is at. Spent has a bit for each target whose schedule is spent (1 << index):
+	// the delivery never goes back there. One it left because a breaker was open is not spent.
+	Target, Spent uint8
 	// Attempts counts HTTP tries over all targets, local faults and unknown outcomes included.
 	Attempts uint16
 	// Tries counts the steps of the schedule spent at each target.
@@ -98,6 +100,6 @@ func ParseState(s string) (State, error) {
 
 // Reasons an exhausted delivery can have.
 const (
-	ReasonSchedule = "schedule" // every target's schedule is spent
+	ReasonSchedule = "schedule" // the schedule of every target is spent
 	ReasonExpired  = "expired"  // still pending after the plan's Expire
 )

@@ -37,7 +37,8 @@
 // slow endpoint delays only itself. A lane is caught up when everything due for it is in memory: then fresh deliveries
 // are handed to it by the committer, in commit order, and read nothing from the store before they settle. When its
 // window is full or its endpoint is down it is behind: only the store holds the backlog, and the lane claims windows of
-// it as it can. It becomes caught up again only when a claim found the store's end with nothing committed meanwhile.
+// it as it can. It is caught up again when a claim found the end of what is due; what reached the store during that claim
+// is known by its due time, and goes first.
 //
 // # Goroutines
 //

@@ -42,8 +42,8 @@ type Engine struct {
 	stopAbort context.CancelFunc
 	tasks     tasks // attempts, claims, maintainer, re-routing
 
-	applying  sync.Mutex // one Apply at a time
-	rerouting atomic.Bool
+	applying sync.Mutex   // one Apply at a time
+	reroutes atomic.Int64 // calls of rerouteUndecided that the present run has to answer
 
 	shutdown     sync.Once
 	shutdownErr  error

@@ -1,45 +1,72 @@
 package delivery
 
 import (
+	"iter"
 	"log/slog"
+	"math/bits"
 	"time"
 
 	"github.com/atoship/caddy-webhooks/delivery/gate"
 )
 
 // evacuation is a held lane's search for deliveries that can go elsewhere.
+//
+// It looks through the lane in passes, a window at a time, from the head to the end of what is due. What has no open target
+// is left where it is, unclaimed, and must not keep those behind it from theirs.
 type evacuation struct {
-	// pending: the store may hold movable deliveries nobody looked at since the lane is held.
+	// pending: the store may hold movable deliveries nobody looked at since the lane is held, or was refused a target.
 	pending bool
+	// after is where the present pass goes on; zero: none is under way.
+	after Place
+	// left counts the deliveries that the present pass found no open target for.
+	left int
 	// next is when the earliest movable one known falls due; zero: none known.
 	next time.Time
-	// pause: not before; the last windows found no open target, misses of them in a row.
+	// pause: not before. misses counts the passes in a row that moved nothing.
 	pause  time.Time
 	misses int
 }
 
-// A held lane asks again whether another target opened after a second, then after twice as long each time, up to half a
-// minute: each question claims and returns a window, so a thousand lanes with all targets down must not ask every second.
+// A held lane whose other targets are down as well looks again after a second, then after twice as long each time, up to
+// eight: a look reads every movable delivery that is due, some microseconds each.
 const (
 	evacuatePause    = time.Second
-	maxEvacuatePause = 30 * time.Second
+	maxEvacuatePause = 8 * time.Second
 )
 
-func (v *evacuation) idle() { v.pause, v.misses = time.Time{}, 0 }
+// idle forgets what was found: the lane is worked, and what waits changes.
+func (v *evacuation) idle() { *v = evacuation{pending: true} }
 
 func (v *evacuation) missed(now time.Time) {
-	v.pause = now.Add(min(evacuatePause<<min(v.misses, 5), maxEvacuatePause))
+	v.pause = now.Add(min(evacuatePause<<min(v.misses, 3), maxEvacuatePause))
 	v.misses++
 }
 
+func (v *evacuation) underway() bool { return v.after != Place{} }
+
 func (v *evacuation) due(now time.Time) bool {
-	return !now.Before(v.pause) && (v.pending || (!v.next.IsZero() && !v.next.After(now)))
+	return !now.Before(v.pause) && (v.pending || v.underway() || (!v.next.IsZero() && !v.next.After(now)))
+}
+
+// claimed notes what a window of a pass found.
+func (v *evacuation) claimed(c *Claimed, now time.Time) {
+	v.next = c.Next
+	v.left += c.Left
+	if v.after = (Place{}); c.More {
+		v.after = c.Last
+		return
+	}
+	if v.left > 0 {
+		v.pending = true
+		v.missed(now)
+	}
+	v.left = 0
 }
 
 // wake is when to look again; zero: a commit will tell.
 func (v *evacuation) wake(now time.Time) time.Time {
 	at := v.next
-	if v.pending {
+	if v.pending || v.underway() {
 		at = now
 	}
 	if !at.IsZero() && at.Before(v.pause) {
@@ -55,10 +82,10 @@ func movesOn(h gate.Hold) bool {
 }
 
 // parkLocked empties the window of a lane that is held: what has an open target moves there, the rest goes back to the
-// store. Then, window by window, it looks for movable deliveries in the store.
+// store. Then, window by window, it looks for deliveries in the store that could move.
 func (l *lane) parkLocked(now time.Time, hold gate.Hold) {
 	if !movesOn(hold) {
-		l.evac.pending, l.evac.next = true, time.Time{} // unknown by the time the hold changes
+		l.evac.idle()
 		l.returnLocked(l.window)
 		l.window = nil
 		return
@@ -70,8 +97,13 @@ func (l *lane) parkLocked(now time.Time, hold gate.Hold) {
 	}
 	l.refilling = true
 	l.noted = time.Time{}
-	l.evac.pending = false
-	go l.evacuate(Claim{Now: now, Max: windowPerSlot, MaxBytes: l.e.window.room(claimBytes), MovableOnly: true})
+	if !l.evac.underway() {
+		l.evac.pending = false
+	}
+	go l.evacuate(Claim{
+		Now: now, Max: windowPerSlot, MaxBytes: l.e.window.room(claimBytes), After: l.evac.after,
+		Movable: func(d *Delivery) bool { return l.e.couldMove(d, now) },
+	})
 }
 
 // evacuate claims one window of movable deliveries and places them.
@@ -88,8 +120,7 @@ func (l *lane) evacuate(c Claim) {
 		return
 	}
 	l.takeInLocked(claimed.Deliveries)
-	l.evac.next = claimed.Next
-	l.evac.pending = l.evac.pending || claimed.More
+	l.evac.claimed(&claimed, time.Now())
 	if len(claimed.Deliveries) > 0 {
 		l.caughtUp = false
 		l.nextDue = earliest(l.nextDue, c.Now)
@@ -97,8 +128,8 @@ func (l *lane) evacuate(c Claim) {
 	l.pumpLocked() // parks again, which places the window; or the breaker closed meanwhile and it is tried
 }
 
-// placeLocked moves each delivery to its first open target, or gives it back. When none of a window could move, the lane
-// pauses: otherwise it would claim and return the same rows for as long as all targets are down.
+// placeLocked moves each delivery to its first open target, or gives it back. When none of a window could move, because
+// others took the probe they were claimed for, the lane pauses.
 func (l *lane) placeLocked(now time.Time, hold gate.Hold, ds []*Delivery) {
 	if len(ds) == 0 {
 		return
@@ -139,18 +170,57 @@ func moved(d *Delivery, target uint8, now time.Time, why string) Settlement {
 	}
 }
 
-// openTarget is the first target of the chain, from the lowest still allowed, whose endpoint could be tried now. A
-// half-open breaker counts as open for all but one delivery at a time, which is to be its probe.
+// openTarget is the first target of the chain that is not spent and whose endpoint could be tried now. A half-open breaker
+// counts as open for one delivery at a time, which is to be its probe.
 func (e *Engine) openTarget(d *Delivery, now time.Time) (uint8, bool) {
-	for i := int(d.Floor); i < len(d.Chain); i++ {
-		e.mu.RLock()
-		l := e.lanes[d.Chain[i]]
-		e.mu.RUnlock()
-		if l != nil && l.open(now) {
-			return uint8(i), true
+	for i, l := range e.targets(d, d.Spent) {
+		if l.open(now) {
+			return i, true
 		}
 	}
 	return 0, false
+}
+
+// nextTarget is where a delivery goes whose present target is spent: to the first open target or, when none is, to the one
+// that opens earliest and waits there. Endpoints that are disabled, paused or removed are a last resort.
+func (e *Engine) nextTarget(d *Delivery, spent uint8, now time.Time) uint8 {
+	best, bestAt := uint8(bits.TrailingZeros8(^spent)), time.Time{}
+	for i, l := range e.targets(d, spent) {
+		if l.open(now) {
+			return i
+		}
+		if at, ok := l.opens(now); ok && (bestAt.IsZero() || at.Before(bestAt)) {
+			best, bestAt = i, at
+		}
+	}
+	return best
+}
+
+// couldMove tells whether another target of a delivery may be open; unlike openTarget it promises nothing.
+func (e *Engine) couldMove(d *Delivery, now time.Time) bool {
+	for i, l := range e.targets(d, d.Spent) {
+		if at, ok := l.opens(now); i != d.Target && ok && !at.After(now) && !l.probeTaken(now) {
+			return true
+		}
+	}
+	return false
+}
+
+// targets yields the index and the lane of each target that is not in the mask and was ever known.
+func (e *Engine) targets(d *Delivery, spent uint8) iter.Seq2[uint8, *lane] {
+	return func(yield func(uint8, *lane) bool) {
+		for i, name := range d.Chain {
+			if spent&(1<<i) != 0 {
+				continue
+			}
+			e.mu.RLock()
+			l := e.lanes[name]
+			e.mu.RUnlock()
+			if l != nil && !yield(uint8(i), l) {
+				return
+			}
+		}
+	}
 }
 
 // probePatience is how long a promised probe keeps others away if nothing comes of it.
@@ -171,4 +241,23 @@ func (l *lane) open(now time.Time) bool {
 	default:
 		return false
 	}
+}
+
+// opens tells when the endpoint could be tried, now or later; false when an operator or a reload has to decide that.
+func (l *lane) opens(now time.Time) (time.Time, bool) {
+	a := l.avail.Load()
+	if !a.usable || a.breaker == nil {
+		return time.Time{}, false
+	}
+	if state, until, _ := a.breaker.State(); state == gate.StateOpen {
+		return until, true
+	}
+	return now, true
+}
+
+// probeTaken tells that the breaker is half-open and its probe is under way or promised.
+func (l *lane) probeTaken(now time.Time) bool {
+	a := l.avail.Load()
+	state, _, probing := a.breaker.State()
+	return state == gate.StateHalfOpen && (probing || now.UnixMilli()-l.probePromised.Load() <= probePatience.Milliseconds())
 }

@@ -36,6 +36,7 @@ type sent struct {
 type world struct {
 	t     *testing.T
 	store *memory.Store
+	wrap  func(*memory.Store) delivery.Store // nil: the engine gets store itself
 	e     *delivery.Engine
 
 	mu      sync.Mutex
@@ -47,8 +48,17 @@ type world struct {
 // inWorld runs f in a bubble with an engine whose plan has the endpoints.
 func inWorld(t *testing.T, f func(t *testing.T, w *world)) {
 	t.Helper()
+	inWorldOver(t, nil, f)
+}
+
+// inWorldOver does so with a store that wrap has made of the memory store.
+func inWorldOver(t *testing.T, wrap func(*memory.Store) delivery.Store, f func(t *testing.T, w *world)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, store: memory.New(), answers: map[string]func(int, *http.Request) (*http.Response, error){}, counts: map[string]int{}}
+		w := &world{
+			t: t, store: memory.New(), wrap: wrap,
+			answers: map[string]func(int, *http.Request) (*http.Response, error){}, counts: map[string]int{},
+		}
 		w.open()
 		f(t, w)
 		w.close()
@@ -57,7 +67,11 @@ func inWorld(t *testing.T, f func(t *testing.T, w *world)) {
 
 func (w *world) open() {
 	w.t.Helper()
-	e, err := delivery.Open(context.Background(), delivery.Config{Store: w.store, Logger: slog.New(slog.DiscardHandler)})
+	store := delivery.Store(w.store)
+	if w.wrap != nil {
+		store = w.wrap(w.store)
+	}
+	e, err := delivery.Open(context.Background(), delivery.Config{Store: store, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -239,6 +253,14 @@ func (w *world) record(r delivery.Receipt) *delivery.DeliveryRecord {
 func pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
+}
+
+// byName routes an event by its id, which reads "name-rest", to the targets of that name.
+func byName(targets map[string]delivery.Target) routeTo {
+	return routeTo{decide: func(ev *delivery.Event) delivery.Decision {
+		name, _, _ := strings.Cut(ev.ID, "-")
+		return delivery.Decision{Targets: []delivery.Target{targets[name]}}
+	}}
 }
 
 // outcomes of a delivery's attempts in order, as endpoint:outcome; moves read "moved".

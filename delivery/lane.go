@@ -238,7 +238,7 @@ func (l *lane) takeLocked(now time.Time) (job, bool) {
 	leave, hold := l.breaker.Enter(now)
 	if hold.Reason != gate.ReasonNone {
 		l.slots.Release(gate.Unused)
-		l.e.flight.giveBack()
+		l.giveTurn()
 		return job{}, false
 	}
 	d := l.window[0]
@@ -253,7 +253,15 @@ func (l *lane) untakeLocked(j job) {
 	l.window = append([]*Delivery{j.d}, l.window...)
 	j.leave(gate.Excluded)
 	l.slots.Release(gate.Unused)
-	l.e.flight.giveBack()
+	l.giveTurn()
+}
+
+// giveTurn gives back a share of the engine's attempts that the lane took and cannot use, to the lane whose turn it is. That
+// one is pumped from elsewhere, because this one is locked.
+func (l *lane) giveTurn() {
+	if next := l.e.flight.release(); next != nil && next != l {
+		l.e.tasks.run(next.pump)
+	}
 }
 
 // work runs attempts one after another as long as the lane's gates allow and no other lane waits for the engine's share.
@@ -306,8 +314,12 @@ func (l *lane) napLocked(now time.Time, hold gate.Hold) {
 		}
 	} else {
 		wake = hold.Until
-		if !l.refilling && movesOn(hold) {
-			wake = earliest(wake, l.evac.wake(now))
+		if !l.refilling && movesOn(hold) && l.e.settler.ready() { // else the settler wakes all lanes when it is
+			at := l.evac.wake(now)
+			if !at.IsZero() && at.Before(l.refillAt) {
+				at = l.refillAt
+			}
+			wake = earliest(wake, at)
 		}
 	}
 	switch {
@@ -357,7 +369,8 @@ func (l *lane) breakerChanged(s gate.State, until time.Time) {
 	l.e.log.Info("breaker changed", attrs...)
 }
 
-// close writes the state that a drained attempt changed, and gives back what was not started, so that it is not taken for lost after the restart. Nothing runs any more.
+// close writes the state that a drained attempt changed, and gives back what was not started, so that it is not taken for
+// lost after the restart. Nothing runs any more.
 func (l *lane) close(ctx context.Context) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -2,10 +2,10 @@ package delivery
 
 import "context"
 
-// Observer is told what happens, in the order it happens for one delivery. Methods are called on the hot path from many
-// goroutines at once: they must not block, and must not keep what they are given past the call.
+// Observer is told what happens: for one delivery Attempting, Attempted, Settled in that order. Methods are called on the hot
+// path from many goroutines at once: they must not block, and must not keep what they are given past the call.
 type Observer interface {
-	// Accepted: the event and its deliveries are durable.
+	// Accepted: the event and its deliveries are durable. The first attempt may have begun, even ended, before this call.
 	Accepted(ev *Event, ds []*Delivery)
 	// Attempting: a try begins; the returned context is the one the request carries.
 	Attempting(ctx context.Context, d *Delivery, endpoint string) context.Context

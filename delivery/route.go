@@ -2,9 +2,11 @@ package delivery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/atoship/caddy-webhooks/rules"
 )
@@ -109,18 +111,20 @@ func (p *Plan) chain(t Target) []string {
 // undecidedPage is how many undecided events are read at once: 64 events of the largest size are 16 MiB.
 const undecidedPage = 64
 
-// rerouteUndecided starts routing undecided events again, after a change of rules. One run at a time; a change during a
-// run is seen by it, because it always asks the plan in force, and by the check at its end.
+// reroutePause is how long re-routing waits for a store that is unavailable.
+const reroutePause = time.Second
+
+// rerouteUndecided starts routing undecided events again: after a change of rules, and after an event was accepted under
+// rules that had changed meanwhile. One run at a time; a call during a run makes it go through all of them once more.
 func (e *Engine) rerouteUndecided() {
-	if e.rerouting.Swap(true) {
+	if e.reroutes.Add(1) > 1 {
 		return
 	}
 	e.tasks.run(func() {
-		for {
-			plan := e.plan.Load()
-			e.rerouteWith(plan)
-			e.rerouting.Store(false)
-			if e.plan.Load().Router.Digest() == plan.Router.Digest() || e.rerouting.Swap(true) {
+		for e.work.Err() == nil {
+			n := e.reroutes.Load()
+			e.rerouteWith(e.plan.Load())
+			if e.reroutes.CompareAndSwap(n, 0) {
 				return
 			}
 		}
@@ -133,20 +137,28 @@ func (e *Engine) rerouteWith(plan *Plan) {
 	after := uint64(0)
 	for e.work.Err() == nil {
 		evs, err := e.store.Undecided(e.work, after, undecidedPage)
-		if err != nil {
-			e.log.Error("reading undecided events", slog.Any("error", err))
-			return
-		}
 		for _, ev := range evs {
-			after = ev.Seq
-			if ev.Digest == plan.Router.Digest() {
-				continue // these very rules could not decide
+			if ev.Digest != plan.Router.Digest() { // else these very rules could not decide
+				err = e.reroute(plan, ev)
 			}
-			if err := e.reroute(plan, ev); err != nil {
+			if errors.Is(err, ErrUnavailable) {
+				break
+			}
+			if after = ev.Seq; err != nil && e.work.Err() == nil {
 				e.log.Error("routing an undecided event again", slog.String("event", ev.ID), slog.Any("error", err))
 			}
+			err = nil
 		}
-		if len(evs) < undecidedPage {
+		switch {
+		case errors.Is(err, ErrUnavailable):
+			select {
+			case <-time.After(reroutePause):
+			case <-e.work.Done():
+			}
+		case err != nil:
+			e.log.Error("reading undecided events", slog.Any("error", err))
+			return
+		case len(evs) < undecidedPage:
 			return
 		}
 	}

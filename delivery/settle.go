@@ -16,9 +16,11 @@ const unknownsPerFailure = 3
 // request is broken, not idle.
 const keptTries = 3
 
-// attempted makes the transition that follows an attempt. target tells the first open target at or after an index of the
-// chain, for when this one is done with.
-func attempted(d *Delivery, ep *Endpoint, a *Attempt, v retry.Verdict, random float64, next func(floor uint8) (uint8, bool)) Transition {
+// nextTarget tells the best target of a delivery beside those that are spent; see Engine.nextTarget.
+type nextTarget func(spent uint8) uint8
+
+// attempted makes the transition that follows an attempt.
+func attempted(d *Delivery, ep *Endpoint, a *Attempt, v retry.Verdict, random float64, next nextTarget) Transition {
 	now := a.Started.Add(a.Duration).UTC().Truncate(time.Millisecond)
 	p := d.Progress
 	p.Step++
@@ -51,23 +53,20 @@ func attempted(d *Delivery, ep *Endpoint, a *Attempt, v retry.Verdict, random fl
 // saturated counts one more without wrapping: the backoff of a fault that lasts for days must not start afresh.
 func saturated(n uint8) uint8 { return n + min(1, math.MaxUint8-n) }
 
-// spend takes one step of the schedule at the present target: again later, on to the next target, or exhausted.
-func spend(p Progress, d *Delivery, ep *Endpoint, now time.Time, random float64, next func(floor uint8) (uint8, bool)) (Progress, string) {
+// spend takes one step of the schedule at the present target: again later, on to another target, or exhausted.
+func spend(p Progress, d *Delivery, ep *Endpoint, now time.Time, random float64, next nextTarget) (Progress, string) {
 	p.Tries[p.Target]++
 	if delay, ok := ep.Retry.Next(int(p.Tries[p.Target]), random); ok {
 		p.Due = now.Add(delay)
 		return p, ""
 	}
-	p.Floor = p.Target + 1
-	if int(p.Floor) >= len(d.Chain) {
+	p.Spent |= 1 << p.Target
+	if d.left(p.Spent) == 0 {
 		p.State, p.Reason = Exhausted, ReasonSchedule
 		return p, ""
 	}
 	from := d.Chain[p.Target]
-	p.Target = p.Floor
-	if open, ok := next(p.Floor); ok {
-		p.Target = open
-	}
+	p.Target = next(p.Spent)
 	p.Due = now
 	return p, "schedule exhausted at " + from
 }
@@ -81,7 +80,7 @@ func expired(d *Delivery, now time.Time) Settlement {
 }
 
 // lostTooOften spends a step for a delivery whose last outcomes were all swallowed by crashes.
-func lostTooOften(d *Delivery, ep *Endpoint, now time.Time, random float64, next func(floor uint8) (uint8, bool)) Settlement {
+func lostTooOften(d *Delivery, ep *Endpoint, now time.Time, random float64, next nextTarget) Settlement {
 	p := d.Progress
 	p.Step++
 	p.Unknowns = 0

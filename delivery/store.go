@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -119,16 +120,37 @@ type Claim struct {
 	Now time.Time
 	// Max deliveries and MaxBytes of bodies; at least one delivery is returned when one is due.
 	Max, MaxBytes int
-	// MovableOnly leaves out deliveries that could go nowhere else (see Delivery.Movable): they wait for this endpoint.
-	MovableOnly bool
+	// Movable, when set, leaves out deliveries that could go nowhere else (see Delivery.Movable: they wait for this endpoint)
+	// and those for which it answers false. It is asked without the event, and must neither block nor call the store.
+	Movable func(*Delivery) bool
+	// After leaves out what stands at or before this place of the line; the zero Place starts at its head.
+	After Place
 }
+
+// Place of a delivery in the line of a lane.
+type Place struct {
+	Due time.Time
+	Key Key
+}
+
+// Before orders places as lanes are worked: by due time, then by acceptance.
+func (p Place) Before(q Place) bool {
+	return cmp.Or(p.Due.Compare(q.Due), cmp.Compare(p.Key.Seq, q.Key.Seq), cmp.Compare(p.Key.Ord, q.Key.Ord)) < 0
+}
+
+// MaxScan bounds the deliveries one Claim looks at that it does not take: looking at them is a few milliseconds of work.
+const MaxScan = 4096
 
 // Claimed is the answer to a Claim.
 type Claimed struct {
 	Deliveries []*Delivery
-	// More tells that further deliveries (of the kind asked for) are due at Claim.Now.
+	// More tells that deliveries (movable ones, if those were asked for) are due at Claim.Now that were not looked at; Last
+	// is the place of the last one that was: After for the claim that goes on.
 	More bool
-	// Next is the earliest due time after Claim.Now (of the kind asked for); zero when nothing waits.
+	Last Place
+	// Left counts what Claim.Movable refused.
+	Left int
+	// Next is the earliest due time after Claim.Now (of a movable one, if those were asked for); zero when nothing waits.
 	Next time.Time
 }
 

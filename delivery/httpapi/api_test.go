@@ -89,7 +89,7 @@ func failing() *delivery.DeliveryRecord {
 		step(delivery.Progress{Attempts: 2, Target: 1, Due: clock("2026-01-01T00:02:00Z")}, delivery.Transition{
 			At: clock("2026-01-01T00:02:00Z"), Kind: delivery.Moved, Note: "breaker open at orders",
 		}),
-		step(delivery.Progress{Attempts: 3, Target: 1, Floor: 1, State: delivery.Exhausted, Reason: delivery.ReasonSchedule}, delivery.Transition{
+		step(delivery.Progress{Attempts: 3, Target: 1, Spent: 3, State: delivery.Exhausted, Reason: delivery.ReasonSchedule}, delivery.Transition{
 			At: clock("2026-01-01T00:02:01Z"), Kind: delivery.Attempted, Attempt: &delivery.Attempt{
 				N: 3, Endpoint: "orders-dr", Started: clock("2026-01-01T00:02:00Z"), Duration: time.Second, Status: 500,
 				Outcome: "http_error", Excerpt: []byte("\xff\xfe"), ResponseBytes: 2,

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -38,7 +39,9 @@ func (l *lane) Claim(ctx context.Context, q delivery.Claim) (delivery.Claimed, e
 		}
 	}
 	for _, line := range f.lines {
-		l.advance(line.movable, line.rest, c)
+		if q.After == (delivery.Place{}) {
+			l.advance(line.movable, line.rest, c)
+		}
 	}
 	for i := range f.found {
 		if d := f.found[i].d; d != nil {
@@ -77,18 +80,26 @@ type line struct {
 	it      *pebble.Iterator
 	ok      bool
 	at      place // of the row under it
-	rest    place // no row that stays waiting is below
+	rest    place // no row that stays waiting is below, as far as this claim began at the head
+	left    bool  // the caller did not want the row at rest
 }
 
 // find merges both lines by place.
 func (f *finder) find() (err error) {
 	kinds := []bool{true, false}
-	if f.q.MovableOnly {
+	if f.q.Movable != nil {
 		kinds = kinds[:1]
+	}
+	var skip place
+	if f.q.After != (delivery.Place{}) {
+		skip = makePlace(f.q.After.Due, f.q.After.Key, math.MaxUint16) // steps of one delivery: it waits once only
 	}
 	for _, movable := range kinds {
 		prefix := waitingPrefix(f.lane.name, movable)
 		from := f.lane.begin(movable)
+		if bytes.Compare(skip[:], from[:]) > 0 {
+			from = skip
+		}
 		it, err := f.c.scan(append(slices.Clone(prefix), from[:]...), after(prefix))
 		if err != nil {
 			return err
@@ -112,13 +123,16 @@ func (f *finder) find() (err error) {
 			f.out.More = true
 			break
 		}
+		f.out.Last = delivery.Place{Due: ln.at.due(), Key: ln.at.key()}
 		ln.set(ln.it.Next())
 	}
 	for _, ln := range f.lines {
 		if err := ln.it.Error(); err != nil {
 			return err
 		}
-		ln.rest = ln.at
+		if !ln.left {
+			ln.rest = ln.at
+		}
 	}
 	if f.out.More {
 		return f.next(now)
@@ -158,9 +172,10 @@ func (f *finder) next(now uint64) error {
 	return nil
 }
 
-// take adds the row under the line to what is found; false when it would be too much.
+// take adds the row under the line to what is found, or leaves it if the caller does not want it; false when it would be
+// too much.
 func (f *finder) take(ln *line) (bool, error) {
-	if len(f.found) >= f.q.Max {
+	if len(f.found) >= f.q.Max || f.out.Left >= delivery.MaxScan {
 		return false, nil
 	}
 	key, k := slices.Clone(ln.it.Key()), ln.at.key()
@@ -174,6 +189,13 @@ func (f *finder) take(ln *line) (bool, error) {
 		if t, err = f.s.rebuildTurn(f.c, k); err != nil {
 			return f.lose(key, err)
 		}
+	}
+	if f.q.Movable != nil && !f.q.Movable(t.delivery(nil, k.Ord, "")) {
+		f.out.Left++
+		if !ln.left {
+			ln.left, ln.rest = true, ln.at
+		}
+		return true, nil
 	}
 	if f.event == nil || f.event.Seq != k.Seq {
 		ev, _, err := f.c.event(k.Seq, false)

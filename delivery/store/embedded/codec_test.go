@@ -25,7 +25,7 @@ func sampleRecords() map[string]struct {
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	k := delivery.Key{Seq: 7, Ord: 3}
 	ev := &delivery.Event{ID: "one", Tenant: "t", Accepted: now, Body: []byte(`{"data":1}`), DataStart: 8, DataEnd: 9, Held: []string{"r"}}
-	p := delivery.Progress{Step: 300, Target: 1, Floor: 1, Attempts: 2, Due: now, Tries: [8]uint8{1, 0, 2}}
+	p := delivery.Progress{Step: 300, Target: 1, Spent: 1, Attempts: 2, Due: now, Tries: [8]uint8{1, 0, 2}}
 	d := &delivery.Delivery{Event: ev, Route: "r", Chain: []string{"a", "b"}, Progress: p}
 	t := turn{handed: now, route: "r", chain: d.Chain, progress: p}
 	tr := &delivery.Transition{At: now, Note: "n", Progress: p, Attempt: &delivery.Attempt{N: 2, Endpoint: "a", Excerpt: []byte("x")}}
@@ -96,7 +96,7 @@ func TestProgressIsReadAsWritten(t *testing.T) {
 	t.Parallel()
 	for _, p := range []delivery.Progress{
 		{},
-		{Step: 65535, State: delivery.Cancelled, Target: 7, Floor: 7, Attempts: 65535, Unknowns: 255, LocalFaults: 255},
+		{Step: 65535, State: delivery.Cancelled, Target: 7, Spent: 255, Attempts: 65535, Unknowns: 255, LocalFaults: 255},
 		{Due: time.UnixMilli(1).UTC(), Reason: delivery.ReasonExpired, Tries: [8]uint8{0, 0, 0, 0, 0, 0, 0, 9}},
 	} {
 		d := decoder{b: appendProgress(nil, &p)}

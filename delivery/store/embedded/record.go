@@ -8,10 +8,10 @@ import (
 	"github.com/atoship/caddy-webhooks/delivery"
 )
 
-// appendProgress encodes a Progress: about 15 bytes.
+// appendProgress encodes a Progress: about 16 bytes.
 func appendProgress(b []byte, p *delivery.Progress) []byte {
 	b = binary.AppendUvarint(b, uint64(p.Step))
-	b = append(b, byte(p.State), p.Target<<4|p.Floor&0xf)
+	b = append(b, byte(p.State), p.Target, p.Spent)
 	b = binary.AppendUvarint(b, uint64(p.Attempts))
 	b = append(b, p.Unknowns, p.LocalFaults)
 	b = putTime(b, p.Due)
@@ -26,14 +26,13 @@ func appendProgress(b []byte, p *delivery.Progress) []byte {
 func (d *decoder) progress() (p delivery.Progress) {
 	p.Step = uint16(d.uint())
 	p.State = delivery.State(d.byte())
-	targets := d.byte()
-	p.Target, p.Floor = targets>>4, targets&0xf
+	p.Target, p.Spent = d.byte(), d.byte()
 	p.Attempts = uint16(d.uint())
 	p.Unknowns, p.LocalFaults = d.byte(), d.byte()
 	p.Due = d.time()
 	p.Reason = d.string()
 	copy(p.Tries[:], d.bytes())
-	if p.State > delivery.Cancelled || p.Target >= delivery.MaxChain || p.Floor >= delivery.MaxChain {
+	if p.State > delivery.Cancelled || p.Target >= delivery.MaxChain {
 		d.fail()
 	}
 	return p

@@ -33,7 +33,8 @@ func (l *lane) Claim(ctx context.Context, c delivery.Claim) (delivery.Claimed, e
 	var take []*row
 	now, bytes := c.Now.Truncate(time.Millisecond), 0
 	for _, r := range l.s.waiting[l.name] {
-		if c.MovableOnly && !r.Movable() {
+		at := delivery.Place{Due: r.Due, Key: r.Key()}
+		if c.Movable != nil && !r.Movable() {
 			continue
 		}
 		if r.Due.After(now) {
@@ -41,11 +42,21 @@ func (l *lane) Claim(ctx context.Context, c delivery.Claim) (delivery.Claimed, e
 			break
 		}
 		size := len(r.Event.Body)
-		if out.More || len(take) >= c.Max || len(take) > 0 && bytes+size > c.MaxBytes {
+		switch {
+		case !c.After.Before(at):
+			continue
+		case out.More || out.Left >= delivery.MaxScan:
 			out.More = true // keep looking: Next is the first due after now
 			continue
+		case c.Movable != nil && !c.Movable(r.bare()):
+			out.Left++
+		case len(take) >= c.Max || len(take) > 0 && bytes+size > c.MaxBytes:
+			out.More = true
+			continue
+		default:
+			take, bytes = append(take, r), bytes+size
 		}
-		take, bytes = append(take, r), bytes+size
+		out.Last = at
 	}
 	events := map[uint64]*delivery.Event{}
 	for _, r := range take {

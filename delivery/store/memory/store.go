@@ -52,6 +52,13 @@ type row struct {
 	transitions []delivery.Transition
 }
 
+// bare is the delivery without its event, as Claim.Movable is to see it.
+func (r *row) bare() *delivery.Delivery {
+	d := r.Delivery
+	d.Event = nil
+	return &d
+}
+
 // New returns an empty store.
 func New() *Store {
 	return &Store{

@@ -45,7 +45,7 @@ var crashCases = []testCase{
 	{"what was settled is as settled", func(b *bench) {
 		b.attach(takeAll)
 		ds := b.append(event("one", to("x", "spare"), to("y"), to("z")))[0].Deliveries
-		moved := attempted(ds[0], "timeout", func(p *delivery.Progress) { p.Target, p.Floor = 1, 1 })
+		moved := attempted(ds[0], "timeout", func(p *delivery.Progress) { p.Target, p.Spent = 1, 1 })
 		b.settle(moved, delivered(ds[1]), delivery.Settlement{Delivery: ds[2], Return: true})
 		b.crash()
 		if got := b.claimOne("spare"); got.Progress != moved.Transition.Progress {

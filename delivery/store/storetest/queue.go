@@ -17,6 +17,9 @@ func eventIDs(ds []*delivery.Delivery) (ids []string) {
 	return ids
 }
 
+// anywhere is a Claim.Movable that refuses none.
+func anywhere(*delivery.Delivery) bool { return true }
+
 var claimCases = []testCase{
 	{"deliveries are claimed by due time, then in order of acceptance", func(b *bench) {
 		b.attach(nil)
@@ -87,7 +90,7 @@ var claimCases = []testCase{
 		b.attach(nil)
 		b.add("stays", "x")
 		b.append(event("goes", to("x", "spare")), dueAt(event("stays-too", to("x")), start.Add(time.Hour)))
-		got := b.claimSome("x", delivery.Claim{Now: start, Max: 10, MaxBytes: 1 << 20, MovableOnly: true})
+		got := b.claimSome("x", delivery.Claim{Now: start, Max: 10, MaxBytes: 1 << 20, Movable: anywhere})
 		if ids := eventIDs(got.Deliveries); !slices.Equal(ids, []string{"goes"}) || got.More || !got.Next.IsZero() {
 			b.Errorf("claimed %v, more %v, next %v", ids, got.More, got.Next)
 		}
@@ -95,15 +98,79 @@ var claimCases = []testCase{
 			b.Errorf("then claimed %v", ids)
 		}
 	}},
-	{"a delivery whose backups are behind its floor is not movable", func(b *bench) {
+	{"a delivery whose other targets are spent is not movable", func(b *bench) {
 		b.attach(nil)
 		b.add("one", "x", "spare")
 		d := b.claimOne("x")
-		b.settle(attempted(d, "timeout", func(p *delivery.Progress) { p.Target, p.Floor = 1, 1 }))
-		if got := b.claimSome("spare", delivery.Claim{Now: start, Max: 10, MaxBytes: 1 << 20, MovableOnly: true}); len(got.Deliveries) != 0 {
+		b.settle(attempted(d, "timeout", func(p *delivery.Progress) { p.Target, p.Spent = 1, 1 }))
+		if got := b.claimSome("spare", delivery.Claim{Now: start, Max: 10, MaxBytes: 1 << 20, Movable: anywhere}); len(got.Deliveries) != 0 {
 			b.Error("claimed as movable")
 		}
 		b.claimOne("spare")
+	}},
+	{"a delivery at its last target whose primary is not spent is movable", func(b *bench) {
+		b.attach(nil)
+		b.add("one", "x", "spare")
+		d := b.claimOne("x")
+		b.settle(attempted(d, "breaker_open", func(p *delivery.Progress) { p.Target = 1 }))
+		got := b.claimSome("spare", delivery.Claim{Now: start, Max: 10, MaxBytes: 1 << 20, Movable: anywhere})
+		if len(got.Deliveries) != 1 {
+			b.Error("not claimed as movable")
+		}
+	}},
+	{"a movable claim leaves what the caller refuses, counts it, and takes what stands behind", func(b *bench) {
+		b.attach(nil)
+		for i := range 3 {
+			b.add(fmt.Sprint("refused", i), "x", "down")
+		}
+		b.add("wanted", "x", "up")
+		b.append(dueAt(event("later", to("x", "up")), start.Add(time.Hour)))
+		toUp := func(d *delivery.Delivery) bool {
+			if d.Event != nil {
+				b.Error("the event was read for a delivery that is only asked about")
+			}
+			return d.Chain[1] == "up"
+		}
+		got := b.claimSome("x", delivery.Claim{Now: start, Max: 10, MaxBytes: 1 << 20, Movable: toUp})
+		if ids := eventIDs(got.Deliveries); !slices.Equal(ids, []string{"wanted"}) || got.Left != 3 || got.More || !got.Next.Equal(start.Add(time.Hour)) {
+			b.Errorf("claimed %v, left %d, more %v, next %v", ids, got.Left, got.More, got.Next)
+		}
+		if ids := eventIDs(b.claim("x", start)); !slices.Equal(ids, []string{"refused0", "refused1", "refused2"}) {
+			b.Errorf("then claimed %v", ids)
+		}
+	}},
+	{"a claim goes on behind a place, and the head is still there for the next", func(b *bench) {
+		b.attach(nil)
+		l := b.lease("x") // held over all claims, so that a store may remember where it was
+		for i := range 5 {
+			b.add(fmt.Sprint("e", i), "x", "spare")
+		}
+		claim := func(c delivery.Claim) delivery.Claimed {
+			c.Now, c.MaxBytes = start, 1<<20
+			got, err := l.Claim(b.Context(), c)
+			b.must(err)
+			return got
+		}
+		none := func(*delivery.Delivery) bool { return false }
+		first := claim(delivery.Claim{Max: 2, Movable: none})
+		if first.Left != 5 || first.More || len(first.Deliveries) != 0 {
+			b.Errorf("looked at %d, more %v, claimed %v", first.Left, first.More, eventIDs(first.Deliveries))
+		}
+		second := claim(delivery.Claim{Max: 2, Movable: anywhere})
+		if ids := eventIDs(second.Deliveries); !slices.Equal(ids, []string{"e0", "e1"}) || !second.More {
+			b.Fatalf("claimed %v, more %v", ids, second.More)
+		}
+		for _, d := range second.Deliveries {
+			b.settle(delivery.Settlement{Delivery: d, Return: true})
+		}
+		third := claim(delivery.Claim{Max: 2, Movable: anywhere, After: second.Last})
+		if ids := eventIDs(third.Deliveries); !slices.Equal(ids, []string{"e2", "e3"}) || !third.More {
+			b.Errorf("behind e1 claimed %v, more %v", ids, third.More)
+		}
+		rest := claim(delivery.Claim{Max: 10})
+		if ids := eventIDs(rest.Deliveries); !slices.Equal(ids, []string{"e0", "e1", "e4"}) {
+			b.Errorf("from the head claimed %v", ids)
+		}
 	}},
 	{"what is claimed is not claimed again", func(b *bench) {
 		b.attach(nil)

@@ -144,7 +144,11 @@ func (w *walk) claimSomewhere() {
 	want := w.dueAt(lane, movable)
 	more := len(want) > n
 	want = want[:min(n, len(want))]
-	got := w.claimSome(lane, delivery.Claim{Now: start.Add(w.now), Max: n, MaxBytes: 1 << 20, MovableOnly: movable})
+	c := delivery.Claim{Now: start.Add(w.now), Max: n, MaxBytes: 1 << 20}
+	if movable {
+		c.Movable = anywhere
+	}
+	got := w.claimSome(lane, c)
 	if got.More != more || len(got.Deliveries) != len(want) {
 		w.Fatalf("claim at %s: %d deliveries, more %v; want %d, %v", lane, len(got.Deliveries), got.More, len(want), more)
 	}
@@ -173,11 +177,11 @@ func (w *walk) settleSome() {
 			s = retried(&d, start.Add(w.now+time.Duration(w.rng.IntN(5000))*time.Millisecond))
 		case 3:
 			s = attempted(&d, "timeout", func(p *delivery.Progress) {
+				p.Spent |= 1 << p.Target
 				if p.Target++; int(p.Target) == len(d.Chain) {
 					p.Target--
 					p.State, p.Reason = delivery.Exhausted, delivery.ReasonSchedule
 				}
-				p.Floor = p.Target
 			})
 		}
 		batch = append(batch, s)
