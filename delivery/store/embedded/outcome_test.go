@@ -2,6 +2,7 @@ package embedded_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -247,7 +248,7 @@ func TestSettlementsRideOnTheNextAppend(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- b.settle(s) }()
 	for i := 0; ; i++ { // appends until one takes the settlement along: the second at the latest, once it is queued
-		if err := b.append(strings.Repeat("e", i+1), 10); err != nil {
+		if err := b.append(fmt.Sprint("e", i), 10); err != nil {
 			t.Fatal(err)
 		}
 		select {
