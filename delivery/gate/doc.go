@@ -10,5 +10,7 @@
 //	  └───────────────────────────────────────────────────────── probe succeeded ───────┘
 //
 // [Breaker] stops attempts at an endpoint that is down. [Slots] bounds its
-// attempts in flight, few while it is silent and more as it answers.
+// attempts in flight, few while it is silent and more as it answers. [Rate]
+// bounds attempts per second, minute or hour. [Fair] shares what all lanes
+// need, attempts in flight and the tokens of one rate, turn by turn.
 package gate
