@@ -43,7 +43,7 @@ func (a *Admin) Routes() []caddy.AdminRoute {
 
 // activeEngine is the engine of the config in force, nil without one. It is asked for with each request: routers are made
 // before the apps of their config, and stay when a later config fails.
-func activeEngine() httpapi.Engine {
+func activeEngine() httpapi.Gateway {
 	app, err := caddy.ActiveContext().AppIfConfigured(appID)
 	if err != nil {
 		return nil

@@ -8,7 +8,7 @@ import (
 
 // Accept takes a batch of events, all or nothing. When it returns without error the events and their deliveries would
 // survive a power cut; receipts come one per event, in order. Errors: ErrStopping, ErrUnavailable, *ConflictError,
-// ErrTooLarge, or the context's. After an error nothing is promised: send again with the same ids.
+// *BacklogError, ErrTooLarge, or the context's. After an error nothing is promised: send again with the same ids.
 func (e *Engine) Accept(ctx context.Context, evs []*Event) ([]Receipt, error) {
 	e.intake.RLock()
 	defer e.intake.RUnlock()
@@ -25,6 +25,9 @@ func (e *Engine) Accept(ctx context.Context, evs []*Event) ([]Receipt, error) {
 		}
 		if total += len(ds); total > MaxBatch {
 			return nil, ErrTooLarge
+		}
+		if err := e.checkBacklog(plan, ds); err != nil {
+			return nil, err
 		}
 		batch[i] = Accept{Event: ev, Deliveries: ds, Dedupe: plan.Dedupe}
 	}
@@ -48,4 +51,18 @@ func (e *Engine) rerouteLate(plan *Plan, evs []*Event) {
 	if slices.ContainsFunc(evs, undecided) && e.plan.Load().Router.Digest() != plan.Router.Digest() {
 		e.rerouteUndecided()
 	}
+}
+
+// checkBacklog refuses an event for an endpoint that has too much pending. It asks before the commit, so that batches
+// accepted at the same time may go past the bound together.
+func (e *Engine) checkBacklog(plan *Plan, ds []*Delivery) error {
+	if plan.MaxPending <= 0 {
+		return nil
+	}
+	for _, d := range ds {
+		if e.store.Pending(d.Chain[0]) >= uint64(plan.MaxPending) {
+			return &BacklogError{Endpoint: d.Chain[0], Max: plan.MaxPending}
+		}
+	}
+	return nil
 }

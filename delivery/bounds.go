@@ -3,6 +3,9 @@ package delivery
 import (
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"github.com/atoship/caddy-webhooks/delivery/gate"
 )
 
 // tasks counts goroutines that Shutdown waits for. The zero value is ready.
@@ -54,72 +57,111 @@ func (t *tasks) close() <-chan struct{} {
 	return t.done
 }
 
-// flight bounds the attempts in flight over all lanes. When it is full, lanes that ask wait in line, first come first
-// served, and a lane that waits is served before the one that just finished: no lane starves.
-type flight struct {
-	mu      sync.Mutex
-	limit   int
-	used    int
-	waiting []*lane
-	inLine  map[*lane]bool
+// turns wakes whoever waits for a share of what all lanes share: it serves the line at the earliest of the times it was
+// told. Its methods may be called under a lane's lock, since the serving is done from elsewhere.
+type turns struct {
+	serve func()
+
+	mu    sync.Mutex
+	next  time.Time // zero: no time is known
+	timer *time.Timer
 }
 
-func newFlight(limit int) *flight { return &flight{limit: limit, inLine: make(map[*lane]bool)} }
-
-func (f *flight) resize(limit int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.limit = limit
+// at asks for the line to be served then; the zero time asks for nothing.
+func (t *turns) at(then time.Time) {
+	if then.IsZero() {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.next.IsZero() && !then.Before(t.next) {
+		return
+	}
+	t.next = then
+	if t.timer == nil {
+		t.timer = time.AfterFunc(time.Until(then), t.fire)
+	} else {
+		t.timer.Reset(time.Until(then))
+	}
 }
 
-// take gives the lane one attempt, or puts it in line; then release will name it.
-func (f *flight) take(l *lane) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.used < f.limit && (len(f.waiting) == 0 || f.waiting[0] == l) {
-		if len(f.waiting) > 0 {
-			f.popLocked()
+func (t *turns) fire() {
+	t.mu.Lock()
+	t.next = time.Time{}
+	t.mu.Unlock()
+	t.serve()
+}
+
+// quietShare is how much of max_in_flight goes to endpoints that do not answer, or did not yet: a thousand that hang must
+// leave room for those that work.
+const quietShare = 0.75
+
+func quietLimit(maxInFlight int) int { return max(int(quietShare*float64(maxInFlight)), 1) }
+
+// share is one attempt's part of what all lanes share: of max_in_flight and the global rate, and of the part of
+// max_in_flight for endpoints that do not answer, if its own does not.
+type share struct {
+	e     *Engine
+	quiet bool
+}
+
+// takeShare takes a share for a lane, or puts the lane in line for what is short.
+func (e *Engine) takeShare(l *lane, quiet bool, now time.Time) (share, bool) {
+	if quiet && e.quiet.Take(l, now).Reason != gate.ReasonNone {
+		return share{}, false
+	}
+	if hold := e.fair.Take(l, now); hold.Reason != gate.ReasonNone {
+		if quiet {
+			e.quiet.GiveBack()
+			e.turns.at(now)
 		}
-		f.used++
-		return true
+		e.turns.at(hold.Until)
+		return share{}, false
 	}
-	if !f.inLine[l] {
-		f.inLine[l] = true
-		f.waiting = append(f.waiting, l)
-	}
-	return false
+	return share{e, quiet}, true
 }
 
-func (f *flight) popLocked() *lane {
-	l := f.waiting[0]
-	f.waiting[0] = nil
-	f.waiting = f.waiting[1:]
-	delete(f.inLine, l)
-	return l
+// giveBack returns a share that is not used. The lines are served from elsewhere, because the lane is locked.
+func (s share) giveBack(now time.Time) {
+	s.e.fair.GiveBack()
+	if s.quiet {
+		s.e.quiet.GiveBack()
+	}
+	s.e.turns.at(now)
 }
 
-// release ends an attempt and names the lane whose turn it is; nil when none waits. The caller pumps it.
-func (f *flight) release() *lane {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.used--
-	if len(f.waiting) == 0 || f.used >= f.limit {
-		return nil
+// use tells that the attempt begins.
+func (s share) use(now time.Time) {
+	s.e.fair.Use(now)
+	if s.quiet {
+		s.e.quiet.Use(now)
 	}
-	return f.waiting[0]
 }
 
-// skip takes a lane out of the line that cannot use its turn, and names the next one whose turn it is.
-func (f *flight) skip(l *lane) *lane {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if len(f.waiting) > 0 && f.waiting[0] == l {
-		f.popLocked()
+// release ends the attempt; then serveLines.
+func (s share) release() {
+	s.e.fair.Release()
+	if s.quiet {
+		s.e.quiet.Release()
 	}
-	if len(f.waiting) == 0 || f.used >= f.limit {
-		return nil
+}
+
+// serveLines lets each lane look whose turn it is at what all share. No lane may be locked.
+func (e *Engine) serveLines() {
+	e.serve(e.fair)
+	e.serve(e.quiet)
+}
+
+func (e *Engine) serve(line *gate.Fair[*lane]) {
+	for e.work.Err() == nil {
+		turn, wake, ok := line.Next(time.Now())
+		if !ok {
+			e.turns.at(wake)
+			return
+		}
+		turn.Lane.pump()
+		line.Done(turn)
 	}
-	return f.waiting[0]
 }
 
 // windowBytes bounds the bodies that all lanes' windows hold together: memory stays flat with any backlog.

@@ -32,13 +32,16 @@ const (
 func (e *Engine) deliver(l *lane, j job) (gate.Result, gate.Use) {
 	d, plan := j.d, e.plan.Load()
 	now := time.Now()
-	next := func(spent uint8) uint8 { return e.nextTarget(d, spent, time.Now()) }
+	target := targets{
+		next: func(spent uint8) uint8 { return e.nextTarget(d, spent, time.Now()) },
+		open: func(spent uint8) bool { return e.hasOpenTarget(d, spent, time.Now()) },
+	}
 	switch {
 	case now.Sub(d.Event.Accepted) > plan.Expire:
-		e.settler.add(expired(d, stamp(now)))
+		e.settle(d, expired(d, stamp(now)))
 		return gate.Excluded, gate.Unused
 	case d.Unknowns >= unknownsPerFailure:
-		e.settler.add(lostTooOften(d, j.ep, stamp(now), jitter(), next))
+		e.settle(d, lostTooOften(d, j.ep, stamp(now), jitter(), target))
 		return gate.Excluded, gate.Unused
 	}
 
@@ -46,18 +49,29 @@ func (e *Engine) deliver(l *lane, j job) (gate.Result, gate.Use) {
 	a, v := e.try(ctx, plan, d, j.ep, now)
 	e.obs.Attempted(ctx, d, a)
 	if v.Disable || v.Hold > 0 || !v.BreakerExcluded {
-		l.learn(v, a, j.ep)
+		l.learn(v, a, j.ep, IsNotice(d.Event.Type))
 	}
 	if v.ForceOpen {
-		l.forceOpen(j.ep)
+		l.quietly(IsNotice(d.Event.Type), func() { l.forceOpen(j.ep) })
 	}
-	t := attempted(d, j.ep, a, v, jitter(), next)
+	t := attempted(d, j.ep, a, v, jitter(), target)
 	if t.Progress.State == Exhausted {
 		e.log.Warn("delivery exhausted", slog.String("delivery", d.ID), slog.String("event", d.Event.ID),
 			slog.String("endpoint", l.name), slog.String("outcome", a.Outcome), slog.Int("attempts", int(a.N)))
 	}
-	e.settler.add(Settlement{Delivery: d, Step: d.Step, Transition: t})
+	e.settle(d, t)
 	return gateResult(v), slotUse(v)
+}
+
+// settle hands a transition to the settler. A dead letter is news.
+func (e *Engine) settle(d *Delivery, t Transition) {
+	e.settler.add(Settlement{Delivery: d, Step: d.Step, Transition: t})
+	if t.Progress.State == Exhausted && !IsNotice(d.Event.Type) {
+		e.Notify(Notice{Type: NoticeDeliveryExhausted, Endpoint: d.Chain[0], At: t.At, Data: map[string]any{
+			"delivery_id": d.ID, "event_id": d.Event.ID, "event_type": d.Event.Type, "reason": t.Progress.Reason,
+			"attempts": int(t.Progress.Attempts),
+		}})
+	}
 }
 
 // jitter is where in its range a delay falls: nobody gains by guessing it.
@@ -137,7 +151,8 @@ func (e *Engine) request(ctx context.Context, plan *Plan, d *Delivery, ep *Endpo
 	h[n.eventID] = []string{d.Event.ID}
 	h[n.delivery] = []string{d.ID}
 	h[n.attempt] = []string{strconv.Itoa(int(a.N))}
-	if err := ep.Signer.Sign(h, &sign.Message{ID: d.Event.ID, Timestamp: a.Started, Body: d.Event.Body}); err != nil {
+	m := sign.Message{ID: d.Event.ID, Type: d.Event.Type, Timestamp: a.Started, URL: &u, Body: d.Event.Body}
+	if err := ep.Signer.Sign(h, &m); err != nil {
 		return nil, &retry.LocalFault{Code: "sign", Err: err}
 	}
 	return req, nil

@@ -16,6 +16,9 @@ type Key struct {
 	Ord uint16
 }
 
+// SubscriptionPrefix begins the route name of a delivery that an endpoint's own subscription planned.
+const SubscriptionPrefix = "endpoint:"
+
 // Delivery is one event on its way to one home endpoint (event × endpoint).
 type Delivery struct {
 	Event *Event
@@ -28,6 +31,12 @@ type Delivery struct {
 	Route string
 	// Chain lists the targets in order: primary, then backups. Never empty, never longer than MaxChain.
 	Chain []string
+	// OrderKey makes the deliveries of one home endpoint (Chain[0]) that share it go one at a time, in order of acceptance;
+	// see Queue. Any bytes, at most MaxOrderKey; empty: in no order. Set by the engine at acceptance.
+	OrderKey string
+	// Joined is the delivery's place in the line of its OrderKey: its event's Seq or, when Decide added it, a number of its
+	// own out of the same sequence. Set by the store; 0 without an OrderKey.
+	Joined uint64
 
 	Progress
 }
@@ -97,6 +106,9 @@ func ParseState(s string) (State, error) {
 	}
 	return 0, fmt.Errorf("unknown delivery state %q: one of pending, delivered, exhausted, cancelled", s)
 }
+
+// NoteCancelled is the note of the transition that ends a cancelled delivery.
+const NoteCancelled = "cancelled by operator"
 
 // Reasons an exhausted delivery can have.
 const (

@@ -16,6 +16,8 @@ import (
 const (
 	DefaultTimeout     = 30 * time.Second
 	DefaultConcurrency = 16
+	// DefaultDisableAfter outlasts a long weekend.
+	DefaultDisableAfter = 5 * 24 * time.Hour
 )
 
 // Endpoint is one URL with its secret, limits and schedule. It is part of a Plan and never changes; a reload brings a new
@@ -32,10 +34,22 @@ type Endpoint struct {
 	Timeout time.Duration
 	// Concurrency bounds attempts at once, reached by growing from 2 on success.
 	Concurrency int
+	// Rate limits the attempts; the zero value does not. What passed under other settings counts after a reload.
+	Rate gate.RateSettings
 	// Breaker settings; comparable, so that an unchanged breaker keeps its state over a reload.
 	Breaker gate.BreakerSettings
 	// Backups is the chain for every delivery to this endpoint whose route names none of its own.
 	Backups []string
+	// Order makes deliveries at home here that share a key go one at a time, in order of acceptance; nil: in no order.
+	Order Keyer
+	// BackupAfter moves a delivery on to a backup that is up after so many failed tries here; 0: when the schedule is spent.
+	BackupAfter int
+	// DisableAfter takes the endpoint out of service after nothing but failures for so long; 0: never.
+	DisableAfter time.Duration
+	// Notices lists the operational events that the endpoint's subscription names: types, or "webhooks.*" for all.
+	Notices []string
+	// Paused holds the endpoint when it is first seen; after that the operator decides.
+	Paused bool
 	// Header is sent with each attempt, beside our own.
 	Header http.Header
 	// Transport is the way out: it judges addresses, verifies TLS and keeps connections of one identity together.
@@ -55,8 +69,11 @@ type Plan struct {
 	Expire, Retention time.Duration
 	// Drain is how long a stop waits for attempts in flight.
 	Drain time.Duration
-	// MaxInFlight bounds attempts at once over all endpoints.
+	// MaxInFlight bounds attempts at once over all endpoints, Rate how many begin per unit of time; both are shared fairly.
 	MaxInFlight int
+	Rate        gate.RateSettings
+	// MaxPending bounds what is pending for one home endpoint; past it events for it are refused. 0: no bound.
+	MaxPending int
 	// Intake is what ingest checks before Accept.
 	Intake Intake
 
@@ -72,6 +89,14 @@ type Intake struct {
 	Catalog Catalog
 	// MaxBody bounds one event, in bytes.
 	MaxBody int64
+}
+
+// DefaultEnvironment is that of an event that names none.
+func (i *Intake) DefaultEnvironment() string {
+	if len(i.Environments) > 0 {
+		return i.Environments[0]
+	}
+	return "production"
 }
 
 // Catalog knows the event types that may be published.
@@ -94,6 +119,7 @@ const (
 	DefaultExpire       = 7 * 24 * time.Hour
 	DefaultRetention    = 30 * 24 * time.Hour
 	DefaultMaxInFlight  = 1024
+	DefaultMaxPending   = 1_000_000
 	DefaultMaxBody      = 256 << 10
 	// DefaultDrain stays under the five seconds that a usual service unit gives Caddy to stop.
 	DefaultDrain = 4 * time.Second

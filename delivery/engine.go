@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/atoship/caddy-webhooks/delivery/gate"
 )
 
 // ErrStopping is returned by Accept once Shutdown has begun. Nothing was promised.
@@ -25,10 +27,13 @@ type Engine struct {
 	mu    sync.RWMutex
 	lanes map[string]*lane // guarded by mu; created when an endpoint is first seen
 
-	flight  *flight
+	fair    *gate.Fair[*lane] // max_in_flight and the global rate
+	quiet   *gate.Fair[*lane] // quietShare of max_in_flight
+	turns   turns
 	window  windowBudget
 	settler *settler
 	workers workers
+	notices chan Notice // bounded; see Notify
 
 	// intake counts Accepts under way; closed is set under its lock, so Shutdown knows when the last one left.
 	intake struct {
@@ -68,9 +73,12 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	}
 	e.work, e.stopWork = context.WithCancel(context.WithoutCancel(ctx))
 	e.abort, e.stopAbort = context.WithCancel(context.WithoutCancel(ctx))
-	e.flight = newFlight(DefaultMaxInFlight)
+	e.fair = gate.NewFair[*lane](DefaultMaxInFlight, gate.RateSettings{})
+	e.quiet = gate.NewFair[*lane](quietLimit(DefaultMaxInFlight), gate.RateSettings{})
+	e.turns.serve = e.serveLines
 	e.settler = newSettler(e)
 	e.workers = newWorkers(e.work)
+	e.notices = make(chan Notice, noticeBacklog)
 
 	if err := e.store.Attach(e); err != nil {
 		return nil, fmt.Errorf("recovering the store: %w", err)
@@ -83,6 +91,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 		e.lane(name).waiting(at)
 	}
 	e.tasks.run(e.maintain)
+	e.tasks.run(e.passNotices)
 	go e.settler.run()
 	return e, nil
 }
@@ -113,10 +122,12 @@ func (e *Engine) Apply(p *Plan) error {
 		}
 	}
 	before := e.plan.Swap(p)
-	e.flight.resize(p.MaxInFlight)
+	e.fair.Set(p.MaxInFlight, p.Rate)
+	e.quiet.Set(quietLimit(p.MaxInFlight), gate.RateSettings{})
 	for _, l := range e.allLanes() {
 		l.apply(p.Endpoints[l.name])
 	}
+	e.serveLines()
 	if before == nil || before.Router.Digest() != p.Router.Digest() {
 		e.rerouteUndecided()
 	}

@@ -181,6 +181,16 @@ func (e *Engine) openTarget(d *Delivery, now time.Time) (uint8, bool) {
 	return 0, false
 }
 
+// hasOpenTarget tells whether openTarget would find one beside those in the mask; it promises nothing.
+func (e *Engine) hasOpenTarget(d *Delivery, spent uint8, now time.Time) bool {
+	for _, l := range e.targets(d, spent) {
+		if l.mayOpen(now) {
+			return true
+		}
+	}
+	return false
+}
+
 // nextTarget is where a delivery goes whose present target is spent: to the first open target or, when none is, to the one
 // that opens earliest and waits there. Endpoints that are disabled, paused or removed are a last resort.
 func (e *Engine) nextTarget(d *Delivery, spent uint8, now time.Time) uint8 {
@@ -199,7 +209,7 @@ func (e *Engine) nextTarget(d *Delivery, spent uint8, now time.Time) uint8 {
 // couldMove tells whether another target of a delivery may be open; unlike openTarget it promises nothing.
 func (e *Engine) couldMove(d *Delivery, now time.Time) bool {
 	for i, l := range e.targets(d, d.Spent) {
-		if at, ok := l.opens(now); i != d.Target && ok && !at.After(now) && !l.probeTaken(now) {
+		if i != d.Target && l.mayOpen(now) {
 			return true
 		}
 	}
@@ -255,9 +265,18 @@ func (l *lane) opens(now time.Time) (time.Time, bool) {
 	return now, true
 }
 
-// probeTaken tells that the breaker is half-open and its probe is under way or promised.
-func (l *lane) probeTaken(now time.Time) bool {
+// mayOpen is open without a promise: the endpoint could be tried now, or its half-open breaker waits for a probe.
+func (l *lane) mayOpen(now time.Time) bool {
 	a := l.avail.Load()
-	state, _, probing := a.breaker.State()
-	return state == gate.StateHalfOpen && (probing || now.UnixMilli()-l.probePromised.Load() <= probePatience.Milliseconds())
+	if !a.usable || a.breaker == nil {
+		return false
+	}
+	switch state, _, probing := a.breaker.State(); state {
+	case gate.StateClosed:
+		return true
+	case gate.StateHalfOpen:
+		return !probing && now.UnixMilli()-l.probePromised.Load() > probePatience.Milliseconds()
+	default:
+		return false
+	}
 }

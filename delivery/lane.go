@@ -35,6 +35,10 @@ type lane struct {
 
 	// avail is what other lanes may know without the lock: can this endpoint be tried?
 	avail atomic.Pointer[availability]
+	// quiet counts attempts with operational events that are just telling the breaker their outcome: what that changes is no
+	// news. told is set while an open breaker has been in the news.
+	quiet atomic.Int32
+	told  atomic.Bool
 	// probePromised is when a delivery was last moved here to probe a half-open breaker (Unix ms), 0 after an attempt.
 	probePromised atomic.Int64
 
@@ -46,13 +50,19 @@ type lane struct {
 	saving bool // a goroutine writes state
 	dirty  bool // state changed since that goroutine read it
 
+	// writing is held around each write of state, and taken before mu: an older state must not land on a newer one.
+	writing sync.Mutex
+
 	breaker    *gate.Breaker
 	breakerURL string
 	breakerSet gate.BreakerSettings
 
-	slots   gate.Slots
-	window  []*Delivery // handed over, not started; in order
-	running int
+	slots     gate.Slots
+	rate      gate.Rate
+	rateUntil time.Time   // when the rate limit lets the next attempt pass; zero or past: it is not what holds the lane
+	window    []*Delivery // handed over, not started; in order
+	running   int
+	answers   bool // the last attempt that told was a success, not silence; see share
 
 	// caughtUp: the last claim found the store's end and every fresh delivery since was handed over. While it holds, the
 	// committer may hand over more; what is in the store all the same (a retry, a delivery moved here) is known by nextDue.
@@ -158,6 +168,14 @@ func earliest(a, b time.Time) time.Time {
 	return a
 }
 
+// later puts a time off to another one; zero still means never.
+func later(t, notBefore time.Time) time.Time {
+	if !t.IsZero() && t.Before(notBefore) {
+		return notBefore
+	}
+	return t
+}
+
 // windowSize is how many deliveries the lane may hold in memory now.
 func (l *lane) windowSize() int { return min(windowPerSlot*max(l.slots.Size(), 1), windowMax) }
 
@@ -223,29 +241,41 @@ type job struct {
 	d     *Delivery
 	ep    *Endpoint
 	leave func(gate.Result)
+	share share
 }
 
 // takeLocked passes the gates for the head of the window. The breaker comes last, because entering a half-open one takes
-// its only probe.
+// its only probe. What was taken is given back when a later gate refuses, so that a refusal burns no token.
 func (l *lane) takeLocked(now time.Time) (job, bool) {
 	if len(l.window) == 0 || l.ep == nil || l.e.work.Err() != nil || !l.e.settler.ready() || !l.slots.TryTake() {
 		return job{}, false
 	}
-	if !l.e.flight.take(l) {
+	ok, until := l.rate.Take(now)
+	if !ok {
+		l.rateUntil = until
+		l.slots.Release(gate.Unused)
+		return job{}, false
+	}
+	share, ok := l.e.takeShare(l, !l.answers, now)
+	if !ok {
+		l.rate.GiveBack()
 		l.slots.Release(gate.Unused)
 		return job{}, false
 	}
 	leave, hold := l.breaker.Enter(now)
 	if hold.Reason != gate.ReasonNone {
+		share.giveBack(now)
+		l.rate.GiveBack()
 		l.slots.Release(gate.Unused)
-		l.giveTurn()
 		return job{}, false
 	}
+	l.rate.Use(now)
+	share.use(now)
 	d := l.window[0]
 	l.window[0] = nil
 	l.window = l.window[1:]
 	l.running++
-	return job{d: d, ep: l.ep, leave: leave}, true
+	return job{d: d, ep: l.ep, leave: leave, share: share}, true
 }
 
 func (l *lane) untakeLocked(j job) {
@@ -253,33 +283,28 @@ func (l *lane) untakeLocked(j job) {
 	l.window = append([]*Delivery{j.d}, l.window...)
 	j.leave(gate.Excluded)
 	l.slots.Release(gate.Unused)
-	l.giveTurn()
+	j.share.release() // nobody's turn comes any more: the engine is stopping
 }
 
-// giveTurn gives back a share of the engine's attempts that the lane took and cannot use, to the lane whose turn it is. That
-// one is pumped from elsewhere, because this one is locked.
-func (l *lane) giveTurn() {
-	if next := l.e.flight.release(); next != nil && next != l {
-		l.e.tasks.run(next.pump)
-	}
-}
-
-// work runs attempts one after another as long as the lane's gates allow and no other lane waits for the engine's share.
+// work runs attempts one after another as long as the lane's gates allow.
 func (l *lane) work(j job) {
 	defer l.e.tasks.end()
 	for {
 		result, use := l.e.deliver(l, j)
-		j.leave(result)
+		l.quietly(IsNotice(j.d.Event.Type), func() { j.leave(result) })
 		l.probePromised.Store(0)
 		l.e.window.give(len(j.d.Event.Body))
-		next := l.e.flight.release()
+		j.share.release()
 
 		l.mu.Lock()
 		l.running--
 		l.slots.Release(use)
+		if use != gate.Unused {
+			l.answers = use == gate.Answered
+		}
 		var ok bool
 		now := time.Now()
-		if (next == nil || next == l) && l.holdLocked(now).Reason == gate.ReasonNone {
+		if l.holdLocked(now).Reason == gate.ReasonNone {
 			j, ok = l.takeLocked(now)
 		}
 		if ok {
@@ -289,13 +314,7 @@ func (l *lane) work(j job) {
 			l.pumpLocked()
 		}
 		l.mu.Unlock()
-		if next == l && !ok {
-			next = l.e.flight.skip(l) // it cannot use its turn, and must not keep others from theirs
-		}
-		for next != nil && next != l {
-			next.pump()
-			next = l.e.flight.skip(next)
-		}
+		l.e.serveLines()
 		if !ok {
 			return
 		}
@@ -305,21 +324,19 @@ func (l *lane) work(j job) {
 // napLocked sets the timer for the next moment something may change by itself.
 func (l *lane) napLocked(now time.Time, hold gate.Hold) {
 	var wake time.Time
-	if hold.Reason == gate.ReasonNone {
-		if !l.refilling && len(l.window) == 0 {
-			wake = l.nextDue
-			if !wake.IsZero() && wake.Before(l.refillAt) {
-				wake = l.refillAt
-			}
+	switch {
+	case hold.Reason == gate.ReasonNone && len(l.window) > 0:
+		if l.rateUntil.After(now) {
+			wake = l.rateUntil
 		}
-	} else {
+	case hold.Reason == gate.ReasonNone:
+		if !l.refilling {
+			wake = later(l.nextDue, l.refillAt)
+		}
+	default:
 		wake = hold.Until
 		if !l.refilling && movesOn(hold) && l.e.settler.ready() { // else the settler wakes all lanes when it is
-			at := l.evac.wake(now)
-			if !at.IsZero() && at.Before(l.refillAt) {
-				at = l.refillAt
-			}
-			wake = earliest(wake, at)
+			wake = earliest(wake, later(l.evac.wake(now), l.refillAt))
 		}
 	}
 	switch {
@@ -341,12 +358,16 @@ func (l *lane) apply(ep *Endpoint) {
 		if l.breaker == nil || l.breakerURL != url || l.breakerSet != ep.Breaker {
 			l.breaker = gate.NewBreaker(ep.Breaker, l.breakerChanged)
 			l.breakerURL, l.breakerSet = url, ep.Breaker
+			l.newsOfBreaker(gate.StateClosed, time.Time{})
 		}
 		if l.state.URL != "" && l.state.URL != url {
-			l.state = LaneState{Paused: l.state.Paused}
+			l.state = LaneState{Paused: l.state.Paused, Seen: l.state.Seen}
 			l.saveLocked()
 		}
+		l.meetLocked()
 		l.slots.SetMax(ep.Concurrency)
+		l.rate.Set(ep.Rate)
+		l.rateUntil = time.Time{}
 	}
 	l.publishLocked()
 	l.pumpLocked()
@@ -367,6 +388,27 @@ func (l *lane) breakerChanged(s gate.State, until time.Time) {
 		attrs = append(attrs, slog.Time("until", until))
 	}
 	l.e.log.Info("breaker changed", attrs...)
+	l.newsOfBreaker(s, until)
+}
+
+// newsOfBreaker raises an operational event when a breaker opens for the first time since it was closed, and when it closes
+// after that.
+func (l *lane) newsOfBreaker(s gate.State, until time.Time) {
+	switch {
+	case s == gate.StateOpen && l.quiet.Load() == 0 && !l.told.Swap(true):
+		l.e.Notify(Notice{Type: NoticeBreakerOpened, Endpoint: l.name, Data: map[string]any{"probe_at": stamp(until).Format(time.RFC3339)}})
+	case s == gate.StateClosed && l.told.Swap(false):
+		l.e.Notify(Notice{Type: NoticeBreakerClosed, Endpoint: l.name})
+	}
+}
+
+// quietly runs f, whose effect on the breaker raises no operational event if news is set.
+func (l *lane) quietly(news bool, f func()) {
+	if news {
+		l.quiet.Add(1)
+		defer l.quiet.Add(-1)
+	}
+	f()
 }
 
 // close writes the state that a drained attempt changed, and gives back what was not started, so that it is not taken for

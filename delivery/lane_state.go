@@ -34,8 +34,8 @@ func (l *lane) load(ctx context.Context) error {
 }
 
 // learn keeps what an attempt told about the endpoint as a whole: it asked to be left alone, it is gone, it works, it
-// fails.
-func (l *lane) learn(v retry.Verdict, a *Attempt, tried *Endpoint) {
+// fails. news tells that the attempt carried an operational event, which raises no others.
+func (l *lane) learn(v retry.Verdict, a *Attempt, tried *Endpoint, news bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.triesLocked(tried) {
@@ -55,11 +55,15 @@ func (l *lane) learn(v retry.Verdict, a *Attempt, tried *Endpoint) {
 		l.state.HoldUntil = a.RetryAfter
 		l.e.log.Info("endpoint asked to wait", slog.String("endpoint", l.name), slog.Time("until", a.RetryAfter))
 	}
-	if v.Disable && l.state.Disabled == "" {
+	since, limit := l.state.FailingSince, l.ep.DisableAfter
+	switch {
+	case l.state.Disabled != "":
+	case v.Disable:
 		changed = true
-		l.state.Disabled, l.state.DisabledAt = DisabledGone, stamp(time.Now())
-		l.e.log.Warn("endpoint disabled: it answered 410 Gone", slog.String("endpoint", l.name))
-		l.publishLocked()
+		l.disableLocked(DisabledGone, "endpoint disabled: it answered 410 Gone", news)
+	case limit > 0 && !since.IsZero() && a.Started.Sub(since) >= limit:
+		changed = true
+		l.disableLocked(DisabledFailing, "endpoint disabled: nothing but failures for too long", news)
 	}
 	if changed {
 		l.state.URL = l.ep.URL.String()
@@ -67,8 +71,29 @@ func (l *lane) learn(v retry.Verdict, a *Attempt, tried *Endpoint) {
 	}
 }
 
-// DisabledGone is the reason of an endpoint that answered 410.
-const DisabledGone = "gone"
+// Reasons of a disabled endpoint.
+const (
+	DisabledGone    = "gone"    // it answered 410
+	DisabledFailing = "failing" // nothing but failures for Endpoint.DisableAfter
+)
+
+func (l *lane) disableLocked(reason, text string, news bool) {
+	l.state.Disabled, l.state.DisabledAt = reason, stamp(time.Now())
+	l.e.log.Warn(text, slog.String("endpoint", l.name), slog.Time("failing_since", l.state.FailingSince))
+	l.publishLocked()
+	if !news {
+		l.e.Notify(Notice{Type: NoticeEndpointDisabled, Endpoint: l.name, Data: map[string]any{"reason": reason}})
+	}
+}
+
+// meetLocked lets the plan's `paused` decide when an endpoint is first seen; after that the operator does.
+func (l *lane) meetLocked() {
+	if l.state.Seen {
+		return
+	}
+	l.state.Seen, l.state.Paused = true, l.state.Paused || l.ep.Paused
+	l.saveLocked()
+}
 
 // triesLocked tells whether the lane still tries the URL an attempt went to: an answer of the old URL that comes after a
 // reload says nothing about the new one.
@@ -98,10 +123,14 @@ func (l *lane) saveLocked() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		for l.dirty {
+			l.mu.Unlock()
+			l.writing.Lock()
+			l.mu.Lock()
 			l.dirty = false
 			state := l.state
 			l.mu.Unlock()
 			err := l.lease.SetState(l.e.abort, state)
+			l.writing.Unlock()
 			l.mu.Lock()
 			if err != nil {
 				if !errors.Is(err, ErrUnavailable) && !errors.Is(err, context.Canceled) {

@@ -46,6 +46,7 @@ func (e *Engine) prune(plan *Plan, now time.Time) {
 	}
 	if expired > 0 {
 		e.log.Warn("deliveries expired", slog.Int("deliveries", expired))
+		e.Notify(Notice{Type: NoticeDeliveryExhausted, At: now, Data: map[string]any{"reason": ReasonExpired, "deliveries": expired}})
 	}
 	if deleted > 0 {
 		e.log.Info("deleted settled events", slog.Int("events", deleted))

@@ -13,6 +13,8 @@ type Observer interface {
 	Attempted(ctx context.Context, d *Delivery, a *Attempt)
 	// Settled: the transition is durable.
 	Settled(d *Delivery, t *Transition)
+	// Noticed: an operational event was raised.
+	Noticed(n Notice)
 }
 
 // NopObserver does nothing.
@@ -29,5 +31,8 @@ func (NopObserver) Attempted(context.Context, *Delivery, *Attempt) {}
 
 // Settled implements Observer.
 func (NopObserver) Settled(*Delivery, *Transition) {}
+
+// Noticed implements Observer.
+func (NopObserver) Noticed(Notice) {}
 
 var _ Observer = NopObserver{}

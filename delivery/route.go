@@ -46,10 +46,7 @@ func (r RuleRouter) Digest() string { return r.Set.Digest() }
 
 // Route implements Router.
 func (r RuleRouter) Route(_ context.Context, ev *Event) (Decision, error) {
-	m := r.Set.Match(&rules.Event{
-		ID: ev.ID, Type: ev.Type, Environment: ev.Environment, Tenant: ev.Tenant, Source: ev.Source,
-		Timestamp: ev.Timestamp, Data: ev.Data(),
-	})
+	m := r.Set.Match(ruleEvent(ev))
 	d := Decision{Held: m.Held}
 	if len(m.Targets) > 0 {
 		d.Targets = make([]Target, len(m.Targets))
@@ -61,6 +58,14 @@ func (r RuleRouter) Route(_ context.Context, ev *Event) (Decision, error) {
 		d.Errors = append(d.Errors, fmt.Errorf("%s: %s", err.Route, err.Text))
 	}
 	return d, nil
+}
+
+// ruleEvent is an event as rules see it.
+func ruleEvent(ev *Event) *rules.Event {
+	return &rules.Event{
+		ID: ev.ID, Type: ev.Type, Environment: ev.Environment, Tenant: ev.Tenant, Source: ev.Source,
+		Timestamp: ev.Timestamp, Data: ev.Data(),
+	}
 }
 
 // route asks the router and plans the deliveries. It sets the event's Routing, Held and Digest.
@@ -86,6 +91,7 @@ func (e *Engine) route(ctx context.Context, plan *Plan, ev *Event) ([]*Delivery,
 	for i, t := range decision.Targets {
 		ds[i] = &Delivery{Event: ev, Ord: uint16(i), Route: t.Route, Chain: plan.chain(t)}
 		ds[i].Due = ev.Accepted
+		ds[i].OrderKey = e.orderKey(plan.Endpoints[t.Primary], ev)
 	}
 	return ds, nil
 }

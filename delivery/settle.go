@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"fmt"
 	"math"
 	"time"
 
@@ -16,11 +17,14 @@ const unknownsPerFailure = 3
 // request is broken, not idle.
 const keptTries = 3
 
-// nextTarget tells the best target of a delivery beside those that are spent; see Engine.nextTarget.
-type nextTarget func(spent uint8) uint8
+// targets tells of a delivery's targets beside those in a mask of spent ones.
+type targets struct {
+	next func(spent uint8) uint8 // the best to go to; see Engine.nextTarget
+	open func(spent uint8) bool  // whether any could be tried now
+}
 
 // attempted makes the transition that follows an attempt.
-func attempted(d *Delivery, ep *Endpoint, a *Attempt, v retry.Verdict, random float64, next nextTarget) Transition {
+func attempted(d *Delivery, ep *Endpoint, a *Attempt, v retry.Verdict, random float64, others targets) Transition {
 	now := a.Started.Add(a.Duration).UTC().Truncate(time.Millisecond)
 	p := d.Progress
 	p.Step++
@@ -41,7 +45,7 @@ func attempted(d *Delivery, ep *Endpoint, a *Attempt, v retry.Verdict, random fl
 		p.Due = now.Add(retry.LocalBackoff(int(p.LocalFaults)))
 	default:
 		p.LocalFaults = 0
-		p, t.Note = spend(p, d, ep, now, random, next)
+		p, t.Note = spend(p, d, ep, now, random, others)
 		if p.State == Pending && p.Target == d.Target && a.RetryAfter.After(p.Due) {
 			p.Due = a.RetryAfter
 		}
@@ -54,41 +58,46 @@ func attempted(d *Delivery, ep *Endpoint, a *Attempt, v retry.Verdict, random fl
 func saturated(n uint8) uint8 { return n + min(1, math.MaxUint8-n) }
 
 // spend takes one step of the schedule at the present target: again later, on to another target, or exhausted.
-func spend(p Progress, d *Delivery, ep *Endpoint, now time.Time, random float64, next nextTarget) (Progress, string) {
+func spend(p Progress, d *Delivery, ep *Endpoint, now time.Time, random float64, others targets) (Progress, string) {
 	p.Tries[p.Target]++
-	if delay, ok := ep.Retry.Next(int(p.Tries[p.Target]), random); ok {
+	tries, spent, from := int(p.Tries[p.Target]), p.Spent|1<<p.Target, d.Chain[p.Target]
+	delay, again := ep.Retry.Next(tries, random)
+	why := "schedule exhausted at " + from
+	if again && ep.BackupAfter > 0 && tries >= ep.BackupAfter && others.open(spent) {
+		again, why = false, fmt.Sprintf("%d tries at %s are enough: backup_after", tries, from)
+	}
+	if again {
 		p.Due = now.Add(delay)
 		return p, ""
 	}
-	p.Spent |= 1 << p.Target
-	if d.left(p.Spent) == 0 {
+	p.Spent = spent
+	if d.left(spent) == 0 {
 		p.State, p.Reason = Exhausted, ReasonSchedule
 		return p, ""
 	}
-	from := d.Chain[p.Target]
-	p.Target = next(p.Spent)
+	p.Target = others.next(spent)
 	p.Due = now
-	return p, "schedule exhausted at " + from
+	return p, why
 }
 
 // expired ends a delivery that is still pending after the plan's Expire.
-func expired(d *Delivery, now time.Time) Settlement {
+func expired(d *Delivery, now time.Time) Transition {
 	p := d.Progress
 	p.Step++
 	p.State, p.Reason = Exhausted, ReasonExpired
-	return Settlement{Delivery: d, Step: d.Step, Transition: Transition{At: now, Kind: Ended, Note: "pending longer than expire", Progress: p}}
+	return Transition{At: now, Kind: Ended, Note: "pending longer than expire", Progress: p}
 }
 
 // lostTooOften spends a step for a delivery whose last outcomes were all swallowed by crashes.
-func lostTooOften(d *Delivery, ep *Endpoint, now time.Time, random float64, next nextTarget) Settlement {
+func lostTooOften(d *Delivery, ep *Endpoint, now time.Time, random float64, others targets) Transition {
 	p := d.Progress
 	p.Step++
 	p.Unknowns = 0
-	p, note := spend(p, d, ep, now, random, next)
+	p, note := spend(p, d, ep, now, random, others)
 	if note == "" {
 		note = "three unknown outcomes in a row count as one failed try"
 	}
-	return Settlement{Delivery: d, Step: d.Step, Transition: Transition{At: now, Kind: Lost, Note: note, Progress: p}}
+	return Transition{At: now, Kind: Lost, Note: note, Progress: p}
 }
 
 // gateResult says what an outcome means for the breaker.

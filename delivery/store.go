@@ -17,6 +17,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrStale: the settlement is for a delivery that is not handed over (any more) at that step. It settled nothing.
 	ErrStale = errors.New("stale settlement")
+	// ErrFinal: the delivery has ended, so that there is nothing to cancel.
+	ErrFinal = errors.New("delivery has ended")
 	// ErrTooLarge: more than a commit may carry (MaxBatch deliveries).
 	ErrTooLarge = errors.New("batch too large")
 	// ErrCursor: the cursor of a listing is not one this store gave out.
@@ -26,6 +28,10 @@ var (
 // MaxBatch bounds the deliveries of one Append: a commit stays small enough to be synced in milliseconds, and a hostile
 // batch × fan-out cannot take the process's memory.
 const MaxBatch = 10_000
+
+// MaxOrderKey bounds Delivery.OrderKey, in bytes: the ids that things are ordered by fit twice over, and a hostile publisher
+// cannot make every row of its deliveries long.
+const MaxOrderKey = 128
 
 // ConflictError says that an event's id is known with other content; the whole batch was refused.
 type ConflictError struct {
@@ -53,6 +59,29 @@ type Receipt struct {
 }
 
 // Queue is the half of a store that work flows through. All methods may be called concurrently.
+//
+// # Order
+//
+// Deliveries with one home endpoint (Chain[0]) and one OrderKey form a line and go one at a time. The first that has not
+// ended is the line's head: it waits, is handed over or is scheduled again like any other delivery, at whichever target of
+// its chain it is. The others are its successors. A successor is durable and pending, but stands in no lane: Reserve is not
+// asked about it, Claim does not find it, Due does not count it.
+//
+// A delivery joins the end of its line when it is committed. Append's join in the order of Event.Seq, then Ord. One that
+// Decide adds joins at the end as of then, though its event has a lower Seq: what was accepted after it may be delivered
+// already, so its old place is gone.
+//
+// When a head ends, whatever ended it (Settle, Cancel, CancelLane, Prune, or a corrupt record that left nothing to send),
+// the same commit promotes the next successor: it waits in the lane of its target, due when it was planned to be, and
+// Handover.Queued is told. So a crash may repeat a line's last deliveries and never skips or swaps any. A successor whose
+// own records cannot be read is passed over; it stays on record as pending.
+//
+// # Cancelling
+//
+// A delivery that waits, and a successor, is cancelled at once: an Ended transition with the note NoteCancelled leads to the
+// state Cancelled. One that is handed over is marked, durably, and ends when it comes back: a settlement that leaves it
+// pending, and a loss, is recorded as it is and followed by that Ended transition; a Return is replaced by it. Delivered and
+// Exhausted stand. The settlement itself is answered as ever.
 type Queue interface {
 	// Attach connects the engine; it is called once, before anything else, and finishes recovery: deliveries that an
 	// earlier process had handed over and not settled become waiting again, with a Lost transition on record.
@@ -69,7 +98,8 @@ type Queue interface {
 	// Lease makes this node the only one to work a lane, until released. The embedded store always grants.
 	Lease(ctx context.Context, lane string) (Lane, error)
 
-	// Due lists every lane that has waiting deliveries, with the earliest due time of each. It reads one row per lane.
+	// Due lists every lane that has waiting deliveries, with the earliest due time of each; successors are not among them.
+	// It reads one row per lane.
 	Due(ctx context.Context) (map[string]time.Time, error)
 
 	// Settle records transitions and moves their deliveries on. It returns when they would survive a power cut: together
@@ -80,11 +110,23 @@ type Queue interface {
 
 	// Decide adds deliveries to an undecided event after its held routes were evaluated again, and records what is still
 	// held. A delivery whose primary the event already has is left out. The event's Routing, Held and Digest replace the
-	// stored ones. An event that is not undecided (any more) is left as it is: deciding twice is harmless.
+	// stored ones. An event that is not undecided (any more) is left as it is: deciding twice is harmless. An ordered
+	// delivery joins its line now; see Order above.
 	Decide(ctx context.Context, seq uint64, routing Routing, held []string, digest string, add []*Delivery) error
 
 	// Undecided lists events to be routed again, oldest first, from after the given sequence number, at most n.
 	Undecided(ctx context.Context, after uint64, n int) ([]*Event, error)
+
+	// CancelLane cancels what an endpoint that is deleted leaves behind: the deliveries at home there (Chain[0] is the lane)
+	// that wait in the lane or are successors, and those handed over at it, which are marked. Deliveries that moved to a
+	// backup go on there, and those of other homes that wait in this lane go on here. It cancels or marks at most limit (1
+	// to MaxBatch) and counts them, not those marked before; more tells that it stopped at the limit. It works in bounded
+	// commits: after an error n of them are cancelled all the same.
+	CancelLane(ctx context.Context, lane string, limit int) (n int, more bool, err error)
+
+	// Pending counts the pending deliveries at home in a lane as of the last commit. It costs a look into memory and takes
+	// no lock that a commit holds. While the store is unavailable it repeats what it said last.
+	Pending(lane string) uint64
 
 	// Healthy tells whether Append could succeed now; false while the store is failed or reopening.
 	Healthy() bool
@@ -94,12 +136,14 @@ type Queue interface {
 // method may block or call the store.
 type Handover interface {
 	// Reserve asks, before the commit, whether the lane will take this delivery straight from memory. True: the store
-	// records it as handed over. False: the store queues it. Every Reserve is followed by one Committed.
+	// records it as handed over. False: the store queues it. Every Reserve is followed by one Committed. A successor is not
+	// asked about: its turn comes when it is Queued.
 	Reserve(d *Delivery) bool
 	// Committed follows each Reserve after its commit: handed repeats the answer, err is nil when the delivery is durable.
 	// With handed and no error the delivery is the engine's to try and to settle.
 	Committed(d *Delivery, handed bool, err error)
-	// Queued tells that a delivery now waits in a lane, due at the given time: after a settlement, Decide or recovery.
+	// Queued tells that a delivery now waits in a lane, due at the given time: after a settlement, Decide, recovery, or the
+	// end of the delivery it was a successor of.
 	Queued(lane string, due time.Time)
 }
 
@@ -165,12 +209,16 @@ type LaneState struct {
 	DisabledAt time.Time
 	// FailingSince is when the present run of nothing but failures began; zero when the last attempt succeeded.
 	FailingSince time.Time
-	// Paused by an operator.
+	// Paused by an operator, or by the configuration at first sight.
 	Paused bool
+	// Seen tells that a plan had the lane's endpoint before: what the configuration says for the first sight only is not
+	// for this one.
+	Seen bool
 }
 
 // Settlement moves one handed-over delivery on.
 type Settlement struct {
+	// Delivery as it was handed over, but for its Progress.
 	Delivery *Delivery
 	// Step of the delivery when it was handed over.
 	Step uint16
@@ -192,6 +240,13 @@ type Journal interface {
 	Deliveries(ctx context.Context, q DeliveryQuery) (DeliveryPage, error)
 	// Counts over all deliveries kept, by state.
 	Counts(ctx context.Context) (Counts, error)
+	// LaneCounts are the counts by home lane, without Events; lanes without deliveries are left out. It reads one row per
+	// lane.
+	LaneCounts(ctx context.Context) (map[string]Counts, error)
+	// Cancel ends a delivery for an operator; what it does is durable on return. Cancelled: it ended now. Pending: it is
+	// handed over and will end when it comes back, see Queue; so it is when it was cancelled before. With ErrFinal the
+	// delivery had ended already, in the state returned. ErrNotFound: there is no such delivery.
+	Cancel(ctx context.Context, id string) (State, error)
 	// Prune exhausts what is pending past Expire and deletes what was settled before Retention; it works in bounded steps
 	// and returns how many deliveries it expired and how many events it deleted.
 	Prune(ctx context.Context, p Prune) (expired, deleted int, err error)

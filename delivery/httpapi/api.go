@@ -11,8 +11,12 @@ import (
 	"github.com/atoship/caddy-webhooks/delivery"
 )
 
-// API reads back what the gateway did:
+// API shows what the gateway did and does, and lets an operator step in:
 //
+//	GET endpoints                 every endpoint: its state, what holds it, its breaker
+//	GET endpoints/{id}            one of them
+//	POST endpoints/{id}/pause     hold it until it is resumed
+//	POST endpoints/{id}/resume    end a pause, or put a disabled endpoint back into service
 //	GET events/{id}       one event with its payload and its deliveries; ?tenant= where ids are not unique
 //	GET deliveries        a page of deliveries, newest event first; see query.go for what narrows it
 //	GET deliveries/{id}   one delivery with its event, every attempt and every transition
@@ -20,18 +24,22 @@ import (
 // Paths are relative to where it is mounted: strip the prefix before. It authenticates nobody; whoever mounts it does.
 // Answers are JSON, errors problem+json. Safe for concurrent use.
 type API struct {
-	engine func() Engine
+	engine func() Gateway
 	log    *slog.Logger
 	mux    *http.ServeMux
 }
 
 // NewAPI returns the API over the engine that is current at each request; nil from engine is answered 503. A nil logger
 // means slog.Default().
-func NewAPI(engine func() Engine, log *slog.Logger) *API {
+func NewAPI(engine func() Gateway, log *slog.Logger) *API {
 	if log == nil {
 		log = slog.Default()
 	}
 	a := &API{engine: engine, log: log, mux: http.NewServeMux()}
+	a.handleWith("GET /endpoints", a.endpoints)
+	a.handleWith("GET /endpoints/{id}", a.endpoint)
+	a.handleWith("POST /endpoints/{id}/pause", a.operate(Gateway.Pause))
+	a.handleWith("POST /endpoints/{id}/resume", a.operate(Gateway.Resume))
 	a.handle("GET /events/{id}", a.event)
 	a.handle("GET /deliveries", a.deliveries)
 	a.handle("GET /deliveries/{id}", a.delivery)
@@ -60,7 +68,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p := notFound("there is nothing at this path")
 	if allow := miss.Header().Get("Allow"); allow != "" {
 		w.Header().Set("Allow", allow)
-		p = &Problem{Status: http.StatusMethodNotAllowed, Detail: "this path is read with GET"}
+		p = &Problem{Status: http.StatusMethodNotAllowed, Detail: "this path takes " + allow}
 	}
 	p.Write(w)
 }
@@ -79,13 +87,28 @@ func (m *missed) WriteHeader(int)             {}
 
 // handle registers a read: it gets the journal and returns what to show.
 func (a *API) handle(pattern string, read func(context.Context, delivery.Journal, *http.Request) (any, error)) {
+	a.handleWith(pattern, func(ctx context.Context, g Gateway, r *http.Request) (any, error) {
+		return read(ctx, g.Journal(), r)
+	})
+}
+
+// strangers refuses what a page of another origin makes a browser send.
+var strangers = http.NewCrossOriginProtection()
+
+// handleWith registers a request to the gateway.
+func (a *API) handleWith(pattern string, do func(context.Context, Gateway, *http.Request) (any, error)) {
 	a.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		if strangers.Check(r) != nil {
+			p := &Problem{Status: http.StatusForbidden, Detail: "a browser sent this from a page of another origin"}
+			p.Write(w)
+			return
+		}
 		engine := a.engine()
 		if engine == nil {
 			notReady().Write(w)
 			return
 		}
-		v, err := read(r.Context(), engine.Journal(), r)
+		v, err := do(r.Context(), engine, r)
 		if err != nil {
 			a.problem(r.Context(), err).Write(w)
 			return

@@ -42,7 +42,7 @@ func (j *journal) Deliveries(_ context.Context, q delivery.DeliveryQuery) (deliv
 }
 
 type readEngine struct {
-	Engine
+	Gateway
 
 	j *journal
 }
@@ -50,7 +50,7 @@ type readEngine struct {
 func (e readEngine) Journal() delivery.Journal { return e.j }
 
 func (j *journal) api() *API {
-	return NewAPI(func() Engine { return readEngine{j: j} }, slog.New(slog.DiscardHandler))
+	return NewAPI(func() Gateway { return readEngine{j: j} }, slog.New(slog.DiscardHandler))
 }
 
 func clock(s string) time.Time {
@@ -189,10 +189,10 @@ func TestReadsThatAreRefused(t *testing.T) {
 		want               string
 	}{
 		{name: "no path", path: "/", want: `"Not Found","status":404,"detail":"there is nothing at this path"`},
-		{name: "an unknown path", path: "/endpoints", want: `"Not Found","status":404,"detail":"there is nothing at this path"`},
+		{name: "an unknown path", path: "/attempts", want: `"Not Found","status":404,"detail":"there is nothing at this path"`},
 		{name: "a path that is not clean", path: "/events/../deliveries", want: `"Not Found","status":404,"detail":"there is nothing at this path"`},
 		{name: "a slash at the end", path: "/deliveries/", want: `"Not Found","status":404,"detail":"there is nothing at this path"`},
-		{name: "another method", method: "DELETE", path: "/events/evt_1", want: `"Method Not Allowed","status":405,"detail":"this path is read with GET"`},
+		{name: "another method", method: "DELETE", path: "/events/evt_1", want: `"Method Not Allowed","status":405,"detail":"this path takes GET, HEAD"`},
 		{name: "an id no event can have", path: "/events/a%2Fb", want: `"Not Found","status":404,"detail":"there is no event with such an id"`},
 		{name: "an id no delivery can have", path: "/deliveries/%00", want: `"Not Found","status":404,"detail":"there is no delivery with such an id"`},
 		{name: "an unknown event", path: "/events/e", err: delivery.ErrNotFound, want: `"Not Found","status":404,"detail":"there is no such thing, or it is past retention"`},
@@ -235,7 +235,7 @@ func TestReadsThatAreRefused(t *testing.T) {
 			}
 		})
 	}
-	a := NewAPI(func() Engine { return nil }, nil)
+	a := NewAPI(func() Gateway { return nil }, nil)
 	if status, _, _ := do(a, get("/deliveries")); status != 503 {
 		t.Errorf("without an engine: %d", status)
 	}

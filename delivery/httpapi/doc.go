@@ -37,3 +37,14 @@ type Engine interface {
 	// Journal is where to read back.
 	Journal() delivery.Journal
 }
+
+// Gateway is what the API needs of *delivery.Engine beside that.
+type Gateway interface {
+	Engine
+	// Endpoints tells what every endpoint is doing, by name; Endpoint one of the plan, or delivery.ErrNotFound.
+	Endpoints() []delivery.EndpointStatus
+	Endpoint(name string) (delivery.EndpointStatus, error)
+	// Pause and Resume are durable on return.
+	Pause(ctx context.Context, name string) error
+	Resume(ctx context.Context, name string) error
+}

@@ -81,7 +81,7 @@ func TestFromPostToDeliveredThroughTheRealEngine(t *testing.T) {
 		synctest.Wait()
 
 		id := receipt[strings.Index(receipt, "dlv_"):]
-		_, _, body := do(NewAPI(current, nil), get("/deliveries/"+id[:strings.IndexByte(id, '"')]))
+		_, _, body := do(NewAPI(func() Gateway { return e }, nil), get("/deliveries/"+id[:strings.IndexByte(id, '"')]))
 		for _, want := range []string{`"state":"delivered"`, `"n":1,`, `"status":503`, `"excerpt":"busy"`, `"n":2,`, `"status":200`, `"attempts_count":2`} {
 			if !strings.Contains(body, want) {
 				t.Errorf("no %s in %s", want, body)

@@ -85,7 +85,7 @@ func (in *intake) newEvent(env *payload.Envelope) *delivery.Event {
 		ev.ID = in.verified
 	}
 	if ev.ID == "" {
-		ev.ID, ev.GivenID = newID(in.now), false
+		ev.ID, ev.GivenID = delivery.NewEventID(in.now), false
 	}
 	if ev.Environment == "" {
 		ev.Environment = in.environment
@@ -103,6 +103,12 @@ func (in *intake) newEvent(env *payload.Envelope) *delivery.Event {
 // checked asks the catalog, and holds what is sent to the same cap as what came in: 1e20 becomes 21 digits, and memory
 // downstream is counted in what is sent.
 func (in *intake) checked(ev *delivery.Event) (*delivery.Event, *Problem) {
+	if delivery.IsNotice(ev.Type) {
+		return nil, &Problem{
+			Status: http.StatusUnprocessableEntity, Pointer: "/event",
+			Detail: "event types that begin with " + delivery.NoticePrefix + " are the gateway's own operational events",
+		}
+	}
 	if int64(len(ev.Body)) > in.maxBody {
 		return nil, tooLarge("event as it would be sent", in.maxBody)
 	}
@@ -141,5 +147,22 @@ func eventID(foreign string) string {
 		return foreign
 	}
 	sum := sha256.Sum256([]byte(foreign))
-	return string(appendBase32([]byte(idPrefix), [16]byte(sum[:16])))
+	return delivery.EventIDFrom([16]byte(sum[:16]))
+}
+
+// maxID bounds an event's id, ours or a publisher's.
+const maxID = 128
+
+// validID tells whether s may be an event id: it goes out in headers, stands in URLs and names things in the store.
+func validID(s string) bool {
+	if s == "" || len(s) > maxID {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
 }

@@ -64,10 +64,25 @@ func (e *fakeEngine) Accept(ctx context.Context, evs []*delivery.Event) ([]deliv
 	return rs, err
 }
 
-func (e *fakeEngine) get() Engine           { return e }
-func (e *fakeEngine) ingest() *Ingest       { return &Ingest{Engine: e.get, Auth: OpenAuth()} }
-func (e *fakeEngine) api() *API             { return NewAPI(e.get, nil) }
+func (e *fakeEngine) get() Engine     { return e }
+func (e *fakeEngine) ingest() *Ingest { return &Ingest{Engine: e.get, Auth: OpenAuth()} }
+func (e *fakeEngine) api() *API {
+	return NewAPI(func() Gateway {
+		return struct {
+			Engine
+			operator
+		}{e, nil}
+	}, nil)
+}
 func (e *fakeEngine) last() *delivery.Event { return e.taken[len(e.taken)-1] }
+
+// operator is the part of a Gateway that these tests leave out.
+type operator interface {
+	Endpoints() []delivery.EndpointStatus
+	Endpoint(name string) (delivery.EndpointStatus, error)
+	Pause(ctx context.Context, name string) error
+	Resume(ctx context.Context, name string) error
+}
 
 // catalog makes the plan accept only the types of a catalog file.
 func (e *fakeEngine) catalog(t testing.TB, file string) {

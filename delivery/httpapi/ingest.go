@@ -16,7 +16,7 @@ import (
 //
 // Answers: 202 (or Status) with receipts when all events are durable, 200 when all of them were known already. Refusals:
 // 400 not JSON, 401 token, 405 method, 409 known id with other content, 413 too large, 415 media type, 422 a member is
-// wrong, 503 not now (with Retry-After), 508 a delivery of our own. A refused batch leaves nothing behind.
+// wrong, 429 an endpoint's backlog is full, 503 not now (with Retry-After), 508 a delivery of our own. A refused batch leaves nothing behind.
 type Ingest struct {
 	// Engine is asked once per request, so that a reload may swap it; nil (a nil interface, not
 	// a nil *delivery.Engine in one) means there is none yet, and is answered 503.
@@ -41,6 +41,7 @@ type Ingest struct {
 const (
 	retryUnavailable = 5
 	retryStarting    = 1
+	retryBacklog     = 30 // an endpoint that works through its backlog makes room at once, a dead one does not for days
 )
 
 // ServeHTTP implements http.Handler.
@@ -131,6 +132,12 @@ func (h *Ingest) refused(ctx context.Context, err error, batch bool) *Problem {
 		}
 		return p
 	}
+	if b, ok := errors.AsType[*delivery.BacklogError](err); ok {
+		return &Problem{
+			Status: http.StatusTooManyRequests, RetryAfter: retryBacklog,
+			Detail: "endpoint " + b.Endpoint + " has " + strconv.Itoa(b.Max) + " pending deliveries, which is all it may have: nothing was taken, send again later",
+		}
+	}
 	switch {
 	case errors.Is(err, delivery.ErrTooLarge):
 		return &Problem{
@@ -188,10 +195,8 @@ func (in *intake) prepare() {
 	switch {
 	case in.h.Environment != "":
 		in.environment = in.h.Environment
-	case len(p.Environments) > 0:
-		in.environment = p.Environments[0]
 	default:
-		in.environment = DefaultEnvironment
+		in.environment = p.DefaultEnvironment()
 	}
 	if in.maxBody = p.MaxBody; in.maxBody <= 0 {
 		in.maxBody = delivery.DefaultMaxBody
@@ -199,6 +204,3 @@ func (in *intake) prepare() {
 	in.now = time.Now().UTC().Truncate(time.Millisecond)
 	in.traceParent, in.traceState = traceContext(in.header)
 }
-
-// DefaultEnvironment is that of an event that names none, where none are declared.
-const DefaultEnvironment = "production"

@@ -3,6 +3,7 @@ package sign
 import (
 	"errors"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -43,9 +44,15 @@ var (
 type Message struct {
 	// ID is the event id, the same in every attempt.
 	ID string
+	// Type is the event type, for schemes with a header for it.
+	Type string
 	// Timestamp is the time of this attempt. It also decides which secrets
 	// are live. Schemes use whole seconds.
 	Timestamp time.Time
+	// Method and URL are those of the request. Only rfc9421 signs them. An
+	// empty method is POST. URL is only read.
+	Method string
+	URL    *url.URL
 	// Body is exactly what goes on the wire. It is only read.
 	Body []byte
 }
@@ -53,7 +60,9 @@ type Message struct {
 // Signer adds the signature headers of one scheme, for one endpoint. It may
 // be used from several goroutines.
 type Signer interface {
-	// Sign sets the headers, under canonical names, replacing what is there.
+	// Sign sets the headers, under canonical names, replacing what is there;
+	// only a header for the event type gives way to one that is set already.
+	// It comes last: rfc9421 signs the Content-Type in h.
 	// After an error h may hold part of them: the attempt must not be sent.
 	Sign(h http.Header, m *Message) error
 }
@@ -68,15 +77,46 @@ type Verifier interface {
 	Verify(h http.Header, body []byte, now time.Time) (id string, err error)
 }
 
+// RequestVerifier is a [Verifier] whose scheme signs more than headers and
+// body. Its Verify, which does not see the rest, refuses everything.
+type RequestVerifier interface {
+	Verifier
+	// VerifyRequest checks r, whose body has been read into body. What it
+	// needs of r is as the sender wrote it: Method, Host, URL and Header,
+	// before any handler rewrote them, and TLS.
+	VerifyRequest(r *http.Request, body []byte, now time.Time) (id string, err error)
+}
+
+// VerifyRequest checks a request with any kind of verifier.
+func VerifyRequest(v Verifier, r *http.Request, body []byte, now time.Time) (id string, err error) {
+	if rv, ok := v.(RequestVerifier); ok {
+		return rv.VerifyRequest(r, body, now)
+	}
+	return v.Verify(r.Header, body, now)
+}
+
 // Scheme is one way of signing.
 type Scheme interface {
 	// Name is the word for it in the configuration.
 	Name() string
+	// Traits tells what its signers write and need.
+	Traits(o Options) Traits
 	// NewSigner prepares signing with secrets, newest first; they may end
-	// at different times. Its errors do not contain a secret.
+	// at different times. It passes over secrets of a form that is not in
+	// its traits, and fails when none is left. Errors do not contain a secret.
 	NewSigner(secrets []Secret, o Options) (Signer, error)
-	// NewVerifier prepares verifying with any of secrets.
+	// NewVerifier prepares verifying with any of secrets, all of which must
+	// be of use to the scheme.
 	NewVerifier(secrets []Secret, o Options) (Verifier, error)
+}
+
+// Traits are what [New] must know of a scheme to combine it with others.
+type Traits struct {
+	// Headers are the canonical names of what its signers set. Webhook-Id is
+	// not listed: every scheme that sets it gives it the event id.
+	Headers []string
+	// Forms are the secrets its signers use. Zero is [SharedSecret].
+	Forms Form
 }
 
 // Options are the settings a scheme may need besides secrets. The zero value is usable.
@@ -97,7 +137,7 @@ func (o Options) prefix() string {
 }
 
 // schemes lists what is built in.
-var schemes = []Scheme{atoship{}, standard{}}
+var schemes = []Scheme{atoship{}, standard{}, standardEd25519{}, github{}, stripe{}, shopify{}, rfc9421{}}
 
 // Default names the schemes of an endpoint that says nothing else.
 func Default() []string { return []string{"atoship", "standard"} }
@@ -119,24 +159,4 @@ func Lookup(name string) (Scheme, bool) {
 		}
 	}
 	return nil, false
-}
-
-// Join makes one signer of several: each adds its headers, in order, and the
-// first error ends it.
-func Join(signers ...Signer) Signer {
-	if len(signers) == 1 {
-		return signers[0]
-	}
-	return joined(signers)
-}
-
-type joined []Signer
-
-func (j joined) Sign(h http.Header, m *Message) error {
-	for _, s := range j {
-		if err := s.Sign(h, m); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -23,10 +23,6 @@ const (
 	// longer one is a file given by mistake.
 	MaxSecretBytes = 1024
 
-	// standardPrefix marks a secret whose rest is the key in base64
-	// (Standard Webhooks 1.0, "Signature scheme").
-	standardPrefix = "whsec_"
-
 	// minKeyBytes and maxKeyBytes are the key sizes Standard Webhooks 1.0 asks for.
 	minKeyBytes = 24
 	maxKeyBytes = 64
@@ -41,7 +37,8 @@ const (
 // fmt with an unexported field of type Secret, for which fmt may not call
 // methods. A store that keeps secrets encrypts Value itself.
 type Secret struct {
-	// Value is the secret as both sides know it, with its whsec_ if it has one.
+	// Value is the secret as both sides know it, with its whsec_ if it has
+	// one, or an Ed25519 key, see [Form].
 	Value string
 	// Until is when it stops being used. Zero means no end.
 	Until time.Time
@@ -82,8 +79,9 @@ func Live(secrets []Secret, now time.Time) []Secret {
 	return live
 }
 
-// Generate makes a new secret: whsec_ and 32 random bytes in base64. Either
-// scheme takes it: atoship as it stands, standard decoded.
+// Generate makes a new shared secret: whsec_ and 32 random bytes in base64.
+// Every scheme for shared secrets takes it: standard and rfc9421 decoded, the
+// others as it stands.
 func Generate() string {
 	var key [32]byte
 	_, _ = rand.Read(key[:]) // never fails: it ends the program instead
@@ -92,9 +90,10 @@ func Generate() string {
 
 // StandardForm returns the secret as receivers' Standard Webhooks libraries
 // need it: unchanged if it starts with whsec_, else whsec_ and its bytes in
-// base64. It is the secret: show it only where the secret may be shown.
+// base64. It is the secret: show it only where the secret may be shown. An
+// Ed25519 key is returned as it is; receivers get its [PublicKeyOf].
 func StandardForm(secret string) string {
-	if strings.HasPrefix(secret, standardPrefix) {
+	if strings.HasPrefix(secret, standardPrefix) || FormOf(secret) != SharedSecret {
 		return secret
 	}
 	return standardPrefix + base64.StdEncoding.EncodeToString([]byte(secret))
@@ -109,6 +108,7 @@ func Warnings(secret string) []string {
 	}
 	var w []string
 	switch {
+	case FormOf(secret) != SharedSecret: // those have one size
 	case len(key) < minKeyBytes:
 		w = append(w, fmt.Sprintf("secret has %d bytes of key, use at least %d: a short one can be guessed from a captured request", len(key), minKeyBytes))
 	case len(key) > maxKeyBytes:
@@ -136,7 +136,7 @@ func checkSecret(secret string) error {
 	return nil
 }
 
-// standardKey returns the HMAC key of the standard scheme: the decoded base64
+// standardKey returns the HMAC key of standard and rfc9421: the decoded base64
 // after whsec_, or the bytes of a secret without that prefix.
 func standardKey(secret string) ([]byte, error) {
 	rest, ok := strings.CutPrefix(secret, standardPrefix)

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -39,31 +38,47 @@ type standard struct{}
 
 func (standard) Name() string { return "standard" }
 
+func (standard) Traits(Options) Traits {
+	return Traits{Headers: []string{headerTimestamp, headerSignature}, Forms: SharedSecret}
+}
+
 func (standard) NewSigner(secrets []Secret, _ Options) (Signer, error) {
-	keys, err := newKeys(secrets, standardKey)
+	keys, err := newKeys("standard", secrets, toSign, standardKey)
 	if err != nil {
 		return nil, err
 	}
-	return &standardKeys{keys: keys}, nil
+	return &standardKeys{shared: keys}, nil
 }
 
 func (standard) NewVerifier(secrets []Secret, o Options) (Verifier, error) {
-	keys, err := newKeys(secrets, standardKey)
+	keys, err := newKeys("standard", secrets, toVerify, standardKey)
 	if err != nil {
 		return nil, err
 	}
-	if o.Tolerance < 0 {
-		return nil, errors.New("preparing signatures: tolerance is negative")
+	tolerance, err := o.tolerance()
+	if err != nil {
+		return nil, err
 	}
-	if o.Tolerance == 0 {
-		o.Tolerance = DefaultTolerance
-	}
-	return &standardKeys{keys: keys, tolerance: o.Tolerance}, nil
+	return &standardKeys{shared: keys, tolerance: tolerance}, nil
 }
 
+// standardKeys are those of standard, of standard_ed25519, or of both.
 type standardKeys struct {
-	keys      []*key
+	shared    []*key        // v1
+	pairs     []*edKey      // v1a
 	tolerance time.Duration // verifying only
+}
+
+// with returns the keys of both.
+func (s *standardKeys) with(o *standardKeys) *standardKeys {
+	merged := &standardKeys{shared: s.shared, pairs: s.pairs}
+	if merged.shared == nil {
+		merged.shared = o.shared
+	}
+	if merged.pairs == nil {
+		merged.pairs = o.pairs
+	}
+	return merged
 }
 
 // Sign refuses an id that cannot be signed unambiguously.
@@ -78,22 +93,14 @@ func (s *standardKeys) Sign(h http.Header, m *Message) error {
 	timestamp := strconv.AppendInt(digits[:0], m.Timestamp.Unix(), 10)
 
 	var room [MaxSecrets * (entryLen + 1)]byte
-	text := room[:0]
-	for _, k := range s.keys {
-		if !k.live(m.Timestamp) {
-			continue
-		}
-		if len(text) > 0 {
-			text = append(text, ' ')
-		}
-		text = append(text, versionPrefix...)
-		mc := k.get()
-		text = base64.StdEncoding.AppendEncode(text, mc.signed(m.ID, timestamp, m.Body))
-		k.put(mc)
+	text, err := s.appendV1(room[:0], timestamp, m)
+	if err != nil {
+		return err
 	}
-	if len(text) == 0 {
-		return fmt.Errorf("signing with scheme standard: %w", ErrNoSecret)
+	if text, err = s.appendV1a(text, timestamp, m); err != nil {
+		return err
 	}
+	text = text[:len(text)-1] // the last space
 	values := [...]string{m.ID, string(timestamp), string(text)}
 	h[headerID] = values[0:1:1]
 	h[headerTimestamp] = values[1:2:2]
@@ -101,15 +108,37 @@ func (s *standardKeys) Sign(h http.Header, m *Message) error {
 	return nil
 }
 
+// appendV1 adds "v1,<base64> " for every live shared key.
+func (s *standardKeys) appendV1(text, timestamp []byte, m *Message) ([]byte, error) {
+	live := false
+	for _, k := range s.shared {
+		if !k.live(m.Timestamp) {
+			continue
+		}
+		live = true
+		text = append(text, versionPrefix...)
+		mc := k.get()
+		text = base64.StdEncoding.AppendEncode(text, mc.signed(m.ID, timestamp, m.Body))
+		k.put(mc)
+		text = append(text, ' ')
+	}
+	if s.shared != nil && !live {
+		return nil, noSecret(toSign, "standard")
+	}
+	return text, nil
+}
+
 // signed returns the HMAC of "id.timestamp.body", valid until the mac is put back.
 func (m *mac) signed(id string, timestamp, body []byte) []byte {
-	head := append(m.head[:0], id...)
-	head = append(head, '.')
-	head = append(head, timestamp...)
-	head = append(head, '.')
-	m.hash.Write(head)
+	m.hash.Write(appendHead(m.head[:0], id, timestamp))
 	m.hash.Write(body)
 	return m.hash.Sum(m.sum[:0])
+}
+
+// appendHead adds "id.timestamp.".
+func appendHead(dst []byte, id string, timestamp []byte) []byte {
+	dst = append(append(dst, id...), '.')
+	return append(append(dst, timestamp...), '.')
 }
 
 // validID keeps "id.timestamp.body" unambiguous and the header one word: with
@@ -126,29 +155,42 @@ func validID(id string) bool {
 // Verify checks the signature before the timestamp, so that only the holder
 // of a genuine message learns that it is stale.
 func (s *standardKeys) Verify(h http.Header, body []byte, now time.Time) (string, error) {
-	for _, name := range [...]string{headerID, headerTimestamp, headerSignature} {
-		switch v := h[name]; {
-		case len(v) == 0 || v[0] == "":
-			return "", missing(name)
-		case len(v) > 1:
-			return "", ErrBadSignature // two lines: which of them holds is anyone's guess
+	var values [3]string
+	for i, name := range [...]string{headerID, headerTimestamp, headerSignature} {
+		var err error
+		if values[i], err = single(h, name); err != nil {
+			return "", err
 		}
 	}
-	id, timestamp := h[headerID][0], h[headerTimestamp][0]
+	id, timestamp, signatures := values[0], values[1], values[2]
 	seconds, ok := parseSeconds(timestamp)
 	if !ok || !validID(id) {
 		return "", ErrBadSignature
 	}
-	entries := parseEntries(h[headerSignature][0])
+	check := s.checkV1
+	if s.pairs != nil {
+		check = s.checkV1a
+	}
+	if err := check(id, []byte(timestamp), signatures, body, now); err != nil {
+		return "", err
+	}
+	if stale(seconds, now, s.tolerance) {
+		return "", ErrStale
+	}
+	return id, nil
+}
 
+// checkV1 looks for a v1 signature by any live shared key.
+func (s *standardKeys) checkV1(id string, timestamp []byte, signatures string, body []byte, now time.Time) error {
+	entries := parseEntries(signatures)
 	live, match := 0, false
-	for _, k := range s.keys {
+	for _, k := range s.shared {
 		if !k.live(now) {
 			continue
 		}
 		live++
 		mc := k.get()
-		want := mc.signed(id, []byte(timestamp), body)
+		want := mc.signed(id, timestamp, body)
 		for i := range entries {
 			match = hmac.Equal(want, entries[i][:]) || match
 		}
@@ -156,35 +198,39 @@ func (s *standardKeys) Verify(h http.Header, body []byte, now time.Time) (string
 	}
 	switch {
 	case live == 0:
-		return "", fmt.Errorf("verifying with scheme standard: %w", ErrNoSecret)
+		return noSecret(toVerify, "standard")
 	case !match:
-		return "", ErrBadSignature
+		return ErrBadSignature
 	}
-	if off := now.Sub(time.Unix(seconds, 0)); off > s.tolerance || off < -s.tolerance {
-		return "", ErrStale
-	}
-	return id, nil
+	return nil
 }
 
 // parseEntries returns the v1 signatures of a header. Other versions are
 // skipped, as the specification asks; so is what is malformed.
 func parseEntries(header string) [][sha256.Size]byte {
 	var found [][sha256.Size]byte
-	seen := 0
-	for entry := range strings.SplitSeq(header, " ") {
-		if seen++; seen > maxEntries {
-			break
-		}
-		digits, ok := strings.CutPrefix(entry, versionPrefix)
-		if !ok || len(entry) != entryLen {
-			continue
-		}
-		var sum [sha256.Size + 1]byte // the decoder wants room for 44 digits without padding
-		if n, err := base64.StdEncoding.Strict().Decode(sum[:], []byte(digits)); err == nil && n == sha256.Size {
-			found = append(found, [sha256.Size]byte(sum[:n]))
+	for digits := range entriesOf(header, versionPrefix) {
+		if sum, ok := decodeSum(digits); ok {
+			found = append(found, sum)
 		}
 	}
 	return found
+}
+
+// entriesOf yields what follows the prefix in every entry of a
+// Webhook-Signature header that has it, among the first maxEntries.
+func entriesOf(header, prefix string) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		seen := 0
+		for entry := range strings.SplitSeq(header, " ") {
+			if seen++; seen > maxEntries {
+				return
+			}
+			if digits, ok := strings.CutPrefix(entry, prefix); ok && !yield(digits) {
+				return
+			}
+		}
+	}
 }
 
 // parseSeconds reads a Unix time: decimal digits alone, since a sign, a

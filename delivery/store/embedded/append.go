@@ -32,8 +32,18 @@ type appendOp struct {
 	flight    chan struct{} // closed when the outcome is known
 	flightIDs []string
 
-	reserved []bool // what the Handover answered, in the order of the deliveries
+	lines  []*orderLine // of the ordered deliveries, in their order
+	placed []placed     // where the deliveries went, in their order
 }
+
+// placed is where a new delivery went.
+type placed uint8
+
+const (
+	behind  placed = iota // in its line: a successor
+	refused               // to its lane: the Handover did not take it
+	taken                 // handed over
+)
 
 // Append implements delivery.Queue. The events and deliveries are the store's until the outcome is known, which is later
 // than the return when ctx ends first.
@@ -81,7 +91,7 @@ func check(batch []delivery.Accept) error {
 			return fmt.Errorf("append: item %d: tenant and source may have %d bytes", i, maxWord)
 		}
 		for _, d := range a.Deliveries {
-			if err := checkChain(d.Chain); err != nil {
+			if err := checkDelivery(d); err != nil {
 				return fmt.Errorf("append: item %d: %w", i, err)
 			}
 		}
@@ -90,6 +100,13 @@ func check(batch []delivery.Accept) error {
 		return fmt.Errorf("append %d deliveries of %d events: %w", n, len(batch), delivery.ErrTooLarge)
 	}
 	return nil
+}
+
+func checkDelivery(d *delivery.Delivery) error {
+	if len(d.OrderKey) > delivery.MaxOrderKey {
+		return fmt.Errorf("an ordering key of %d bytes, want at most %d", len(d.OrderKey), delivery.MaxOrderKey)
+	}
+	return checkChain(d.Chain)
 }
 
 func checkChain(chain []string) error {
@@ -121,6 +138,7 @@ func (o *appendOp) encode() {
 		}
 		for _, d := range a.Deliveries {
 			d.Due = d.Due.UTC().Truncate(time.Millisecond)
+			d.Joined = 0 // the event's own sequence number, to come
 		}
 		rec := newRecord(len(a.Event.Body) + 320 + 64*len(a.Deliveries))
 		o.records[i] = appendEvent(rec, a.Event, a.Deliveries)
@@ -132,9 +150,13 @@ func (o *appendOp) encode() {
 func (o *appendOp) size() (rows, bytes int) { return o.rows, o.bytes }
 func (*appendOp) lazy() bool                { return false }
 
-// build writes, for each new item: the event, its id, its mark when undecided, and one row per delivery, handed over or
-// waiting as the Handover says.
+// build writes, for each new item: the event, its id, its mark when undecided, and one row per delivery: behind the head of
+// its line, or handed over or waiting as the Handover says.
 func (o *appendOp) build(tx *tx) error {
+	if err := o.look(tx); err != nil {
+		return tx.conn.readError("look up ordering keys", err)
+	}
+	lines := o.lines
 	for i, rec := range o.records {
 		if rec == nil {
 			continue
@@ -153,22 +175,51 @@ func (o *appendOp) build(tx *tx) error {
 		for ord, d := range a.Deliveries {
 			d.Event, d.Ord = ev, uint16(ord)
 			d.ID = tx.ids.encode(d.Key())
-			o.reserved = append(o.reserved, tx.place(d))
+			var ln *orderLine
+			if d.OrderKey != "" {
+				d.Joined = ev.Seq
+				ln, lines = lines[0], lines[1:]
+			}
+			o.placed = append(o.placed, tx.place(d, ln))
 			tx.born(d.Chain[0])
 		}
 	}
 	return nil
 }
 
-// place puts a new delivery where the Handover wants it.
-func (tx *tx) place(d *delivery.Delivery) (handed bool) {
-	t := turn{route: d.Route, chain: d.Chain, progress: d.Progress}
+// look reads the lines of the ordered deliveries, which is all that can fail.
+func (o *appendOp) look(tx *tx) error {
+	o.lines = nil
+	for i, rec := range o.records {
+		if rec == nil {
+			continue
+		}
+		for _, d := range o.batch[i].Deliveries {
+			if d.OrderKey == "" {
+				continue
+			}
+			ln, err := tx.line(lineOf(d.Chain[0], d.OrderKey))
+			if err != nil {
+				return err
+			}
+			o.lines = append(o.lines, ln)
+		}
+	}
+	return nil
+}
+
+// place puts a new delivery into its line, if it has one, and unless it is a successor there where the Handover wants it.
+func (tx *tx) place(d *delivery.Delivery, ln *orderLine) placed {
+	t := turnOf(d)
+	if ln != nil && !tx.join(ln, d.Key(), t) {
+		return behind
+	}
 	if tx.handover != nil && tx.handover.Reserve(d) {
 		tx.handOver(d.Key(), t)
-		return true
+		return taken
 	}
 	tx.enqueue(d.Key(), t, false)
-	return false
+	return refused
 }
 
 // done tells the Handover about each delivery, in order, then the caller.
@@ -179,8 +230,8 @@ func (o *appendOp) done(err error) {
 			continue
 		}
 		for _, d := range o.batch[i].Deliveries {
-			if n < len(o.reserved) && o.s.handover != nil { // fewer when the commit was never built
-				o.s.handover.Committed(d, o.reserved[n], err)
+			if n < len(o.placed) && o.placed[n] != behind && o.s.handover != nil { // fewer when the commit was never built
+				o.s.handover.Committed(d, o.placed[n] == taken, err)
 			}
 			n++
 		}

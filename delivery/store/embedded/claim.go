@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -26,6 +25,7 @@ func (l *lane) Claim(ctx context.Context, q delivery.Claim) (delivery.Claimed, e
 	}
 	defer done()
 	f := &finder{s: l.s, c: c, lane: l, q: q, expired: l.s.expired.Load()}
+	defer f.tellLane()
 	if err := f.find(); err != nil {
 		return delivery.Claimed{}, c.readError("claim from "+l.name, err)
 	}
@@ -38,11 +38,7 @@ func (l *lane) Claim(ctx context.Context, q delivery.Claim) (delivery.Claimed, e
 			return delivery.Claimed{}, fmt.Errorf("claim from %s: %w", l.name, err)
 		}
 	}
-	for _, line := range f.lines {
-		if q.After == (delivery.Place{}) {
-			l.advance(line.movable, line.rest, c)
-		}
-	}
+	f.taken = true
 	for i := range f.found {
 		if d := f.found[i].d; d != nil {
 			f.out.Deliveries = append(f.out.Deliveries, d)
@@ -61,27 +57,18 @@ type finder struct {
 
 	lines []*line
 	found []foundRow
-	lost  [][]byte // waiting rows whose event is gone or corrupt
+	lost  []foundRow // waiting rows whose event is gone or corrupt
 	bytes int
 	event *delivery.Event // the last one read: fan-out puts several deliveries of one event into a window
 	out   delivery.Claimed
+	taken bool // what was found is handed over
 }
 
 type foundRow struct {
 	key []byte
-	t   turn
+	t   turn // no chain when it is lost altogether
 	k   delivery.Key
 	d   *delivery.Delivery // nil when the committer found the row gone
-}
-
-// line is a lane's waiting rows of one kind: those that could go elsewhere, or those that could not.
-type line struct {
-	movable bool
-	it      *pebble.Iterator
-	ok      bool
-	at      place // of the row under it
-	rest    place // no row that stays waiting is below, as far as this claim began at the head
-	left    bool  // the caller did not want the row at rest
 }
 
 // find merges both lines by place.
@@ -90,24 +77,15 @@ func (f *finder) find() (err error) {
 	if f.q.Movable != nil {
 		kinds = kinds[:1]
 	}
-	var skip place
-	if f.q.After != (delivery.Place{}) {
-		skip = makePlace(f.q.After.Due, f.q.After.Key, math.MaxUint16) // steps of one delivery: it waits once only
-	}
 	for _, movable := range kinds {
-		prefix := waitingPrefix(f.lane.name, movable)
-		from := f.lane.begin(movable)
-		if bytes.Compare(skip[:], from[:]) > 0 {
-			from = skip
-		}
-		it, err := f.c.scan(append(slices.Clone(prefix), from[:]...), after(prefix))
-		if err != nil {
+		ln := &line{movable: movable, prefix: waitingPrefix(f.lane.name, movable)}
+		ln.early, ln.low = f.lane.begin(movable)
+		f.lines = append(f.lines, ln)
+		if ln.it, err = f.c.scan(ln.prefix, after(ln.prefix)); err != nil {
 			return err
 		}
-		defer it.Close()
-		ln := &line{movable: movable, it: it}
-		ln.set(it.First())
-		f.lines = append(f.lines, ln)
+		defer ln.it.Close()
+		ln.first(f.q.After)
 	}
 	now := dueMillis(f.q.Now)
 	for ln := f.first(); ln != nil; ln = f.first() {
@@ -124,15 +102,13 @@ func (f *finder) find() (err error) {
 			break
 		}
 		f.out.Last = delivery.Place{Due: ln.at.due(), Key: ln.at.key()}
-		ln.set(ln.it.Next())
+		ln.next()
 	}
 	for _, ln := range f.lines {
 		if err := ln.it.Error(); err != nil {
 			return err
 		}
-		if !ln.left {
-			ln.rest = ln.at
-		}
+		ln.end()
 	}
 	if f.out.More {
 		return f.next(now)
@@ -140,10 +116,14 @@ func (f *finder) find() (err error) {
 	return nil
 }
 
-func (ln *line) set(ok bool) {
-	ln.ok, ln.at = ok, lastPlace
-	if ok {
-		_, _, ln.at, _ = parseWaiting(ln.it.Key())
+// tellLane tells what is left: all there was, unless what was found from the head on is handed over.
+func (f *finder) tellLane() {
+	for _, ln := range f.lines {
+		if f.taken && f.q.After == (delivery.Place{}) {
+			f.lane.finish(ln.movable, ln.stay, ln.rest, f.c)
+		} else {
+			f.lane.finish(ln.movable, ln.early, ln.low, f.c)
+		}
 	}
 }
 
@@ -161,7 +141,7 @@ func (f *finder) first() (best *line) {
 func (f *finder) next(now uint64) error {
 	p := makePlace(time.UnixMilli(int64(now)+1), delivery.Key{}, 0)
 	for _, ln := range f.lines {
-		ln.set(ln.it.SeekGE(append(waitingPrefix(f.lane.name, ln.movable), p[:]...)))
+		ln.set(ln.it.SeekGE(ln.key(p)))
 		if err := ln.it.Error(); err != nil {
 			return err
 		}
@@ -187,20 +167,18 @@ func (f *finder) take(ln *line) (bool, error) {
 	if err != nil {
 		f.s.bad.note(f.s, key, val, err)
 		if t, err = f.s.rebuildTurn(f.c, k); err != nil {
-			return f.lose(key, err)
+			return f.lose(foundRow{key: key, k: k}, err)
 		}
 	}
 	if f.q.Movable != nil && !f.q.Movable(t.delivery(nil, k.Ord, "")) {
 		f.out.Left++
-		if !ln.left {
-			ln.left, ln.rest = true, ln.at
-		}
+		ln.leave()
 		return true, nil
 	}
 	if f.event == nil || f.event.Seq != k.Seq {
 		ev, _, err := f.c.event(k.Seq, false)
 		if err != nil {
-			return f.lose(key, err)
+			return f.lose(foundRow{key: key, t: t, k: k}, err)
 		}
 		f.event = ev
 	}
@@ -215,19 +193,14 @@ func (f *finder) take(ln *line) (bool, error) {
 
 // lose takes a delivery out of its lane whose event is corrupt or gone: it can never be sent, and must not stop those
 // behind it. It stays on record as pending.
-func (f *finder) lose(key []byte, err error) (bool, error) {
+func (f *finder) lose(r foundRow, err error) (bool, error) {
 	var corrupt *CorruptError
 	if !errors.As(err, &corrupt) && !errors.Is(err, delivery.ErrNotFound) {
 		return false, err
 	}
-	f.s.bad.noteKey(f.s, f.c, eventKey(f.lostSeq(key)), err)
-	f.lost = append(f.lost, key)
+	f.s.bad.noteKey(f.s, f.c, eventKey(r.k.Seq), err)
+	f.lost = append(f.lost, r)
 	return true, nil
-}
-
-func (*finder) lostSeq(key []byte) uint64 {
-	_, _, p, _ := parseWaiting(key)
-	return p.key().Seq
 }
 
 // claimOp moves what a finder found.
@@ -241,8 +214,8 @@ func (o *claimOp) size() (rows, bytes int) {
 }
 func (*claimOp) lazy() bool { return false }
 
-// build moves each row from waiting to handed over. Between the look and now only Prune can have taken a row, so rows are
-// looked up again only when it has taken any.
+// build moves each row from waiting to handed over. Between the look and now only Prune and Cancel can have taken a row, so
+// rows are looked up again only when they have taken any.
 func (o *claimOp) build(tx *tx) error {
 	if tx.conn != o.c {
 		return delivery.ErrUnavailable // found in an earlier opening
@@ -266,10 +239,32 @@ func (o *claimOp) build(tx *tx) error {
 			tx.handOver(r.k, r.t)
 		}
 	}
-	for _, key := range o.lost {
-		singleDelete(tx.b, key)
+	for i := range o.lost {
+		tx.dropLost(&o.lost[i], check)
 	}
 	return nil
+}
+
+// dropLost removes a waiting row whose event cannot be read; if that fails, the next claim finds it again. When the row itself
+// could not be read either, nobody knows whether the delivery was ordered.
+func (tx *tx) dropLost(r *foundRow, check bool) {
+	if check {
+		if there, err := tx.conn.has(r.key); err != nil || !there {
+			return
+		}
+	}
+	var err error
+	if r.t.chain == nil {
+		err = tx.abandon(r.k)
+	} else {
+		err = tx.headEnded(r.t.home(), r.t.order, r.k)
+	}
+	if err != nil {
+		lane, movable, at, _ := parseWaiting(r.key)
+		tx.lanes.inserted(queuedRow{lane: lane, movable: movable, at: at})
+		return
+	}
+	singleDelete(tx.b, r.key)
 }
 
 func (o *claimOp) done(err error) { o.finish(err) }

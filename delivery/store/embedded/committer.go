@@ -66,21 +66,26 @@ type handedOver struct {
 	step uint16
 	// settled: its settlement was answered with an error, but survived. The engine will try again and is told yes.
 	settled bool
+	// cancelled meanwhile: it ends when it comes back.
+	cancelled bool
 }
 
 // tx is one commit in the making.
 type tx struct {
 	*Store
 
-	b       *pebble.Batch
-	now     time.Time               // of the commit, for records that say when
-	take    map[delivery.Key]uint16 // handed over by this commit, at which step
-	drop    map[delivery.Key]bool   // settled by it
-	decided map[uint64]bool         // events that Decide rewrites in it
-	vanish  bool                    // Prune takes waiting rows away behind the lanes' backs
-	queued  []queuedRow
-	touched map[string]struct{} // home lanes whose counts changed
-	totals  bool                // the row of totals changed
+	b         *pebble.Batch
+	now       time.Time               // of the commit, for records that say when
+	take      map[delivery.Key]uint16 // handed over by this commit, at which step
+	drop      map[delivery.Key]bool   // settled by it
+	decided   map[uint64]bool         // events that Decide rewrites in it
+	doomed    []delivery.Key          // in hand, cancelled by it
+	vanish    bool                    // Prune or Cancel takes waiting rows away behind the lanes' backs
+	queued    []queuedRow
+	lines     map[lineID]*orderLine // of ordering keys it looked at or changed; lineOrder has them in order
+	lineOrder []*orderLine
+	touched   map[string]struct{} // home lanes whose counts changed
+	totals    bool                // the row of totals changed
 }
 
 func (s *Store) newTx(bytes int) *tx {
@@ -215,6 +220,7 @@ func (s *Store) commitGroup(g group) {
 
 // commit syncs the batch and makes it count in memory.
 func (tx *tx) commit() error {
+	tx.placeHeads()
 	tx.writeCounts()
 	if tx.b.Empty() { // nothing for the disk; what it changes in memory still counts
 		must(tx.b.Close())
@@ -227,7 +233,16 @@ func (tx *tx) commit() error {
 	for k, step := range tx.take {
 		tx.handed[k] = handedOver{step: step}
 	}
+	for _, k := range tx.doomed {
+		if h, ok := tx.handed[k]; ok {
+			h.cancelled = true
+			tx.handed[k] = h
+		}
+	}
 	tx.publishCounts()
+	for home := range tx.touched {
+		tx.publishPending(home)
+	}
 	for _, q := range tx.queued {
 		tx.lanes.inserted(q)
 	}
@@ -265,9 +280,12 @@ func (tx *tx) handOver(k delivery.Key, t turn) {
 	tx.take[k] = t.progress.Step
 }
 
-// takeBack removes a handed-over row.
-func (tx *tx) takeBack(k delivery.Key, step uint16) {
-	singleDelete(tx.b, stepKey(kindHanded, k, step))
+// takeBack removes a handed-over row and what was noted beside it.
+func (tx *tx) takeBack(k delivery.Key, h handedOver) {
+	singleDelete(tx.b, stepKey(kindHanded, k, h.step))
+	if h.cancelled {
+		remove(tx.b, cancelledKey(k))
+	}
 	tx.forget(k)
 }
 

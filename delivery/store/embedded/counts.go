@@ -1,8 +1,10 @@
 package embedded
 
 import (
+	"context"
 	"errors"
 	"maps"
+	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -50,6 +52,7 @@ func (s *Store) loadCounts(c *conn) error {
 		}
 	}
 	s.publishCounts()
+	s.publishAllPending()
 	return nil
 }
 
@@ -102,6 +105,7 @@ func (s *Store) recount(c *conn) error {
 			continue // corrupt: its deliveries are not known
 		}
 		for _, d := range e.ds {
+			s.seq = max(s.seq, d.Joined) // one that Decide drew
 			t := s.counts.lanes[d.Chain[0]]
 			t[d.State]++
 			s.counts.lanes[d.Chain[0]] = t
@@ -173,14 +177,79 @@ func (tx *tx) writeCounts() {
 
 // publishCounts lets readers see the counts of what is committed.
 func (s *Store) publishCounts() {
-	sum := &s.counts.sum
-	s.totals.Store(&delivery.Counts{
-		Events:    s.counts.events,
-		Pending:   sum[delivery.Pending],
-		Delivered: sum[delivery.Delivered],
-		Exhausted: sum[delivery.Exhausted],
-		Cancelled: sum[delivery.Cancelled],
-	})
+	c := s.counts.sum.counts()
+	c.Events = s.counts.events
+	s.totals.Store(&c)
+}
+
+func (t *tally) counts() delivery.Counts {
+	return delivery.Counts{
+		Pending:   t[delivery.Pending],
+		Delivered: t[delivery.Delivered],
+		Exhausted: t[delivery.Exhausted],
+		Cancelled: t[delivery.Cancelled],
+	}
+}
+
+// publishPending lets readers see how many deliveries of a home lane are pending in what is committed.
+func (s *Store) publishPending(home string) {
+	t, ok := s.counts.lanes[home]
+	if !ok {
+		s.pending.Delete(home)
+		return
+	}
+	n, ok := s.pending.Load(home)
+	if !ok {
+		n, _ = s.pending.LoadOrStore(home, new(atomic.Uint64))
+	}
+	n.(*atomic.Uint64).Store(t[delivery.Pending])
+}
+
+// publishAllPending is for an opening, after which lanes may be gone.
+func (s *Store) publishAllPending() {
+	for home := range s.pending.Range {
+		s.publishPending(home.(string))
+	}
+	for home := range s.counts.lanes {
+		s.publishPending(home)
+	}
+}
+
+// Pending implements delivery.Queue.
+func (s *Store) Pending(lane string) uint64 {
+	if n, ok := s.pending.Load(lane); ok {
+		return n.(*atomic.Uint64).Load()
+	}
+	return 0
+}
+
+// LaneCounts implements delivery.Journal. It reads the rows, so that the committer need not wait for as many lanes as
+// there are.
+func (s *Store) LaneCounts(ctx context.Context) (map[string]delivery.Counts, error) {
+	c, done, err := s.view(ctx, "lane counts")
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	it, err := c.scan([]byte{kindCount, 0}, []byte{kindCount + 1}) // behind the row of totals
+	if err != nil {
+		return nil, c.readError("lane counts", err)
+	}
+	defer it.Close()
+	lanes := map[string]delivery.Counts{}
+	for ok := it.First(); ok; ok = it.Next() {
+		val, err := value(it)
+		if err != nil {
+			return nil, c.readError("lane counts", err)
+		}
+		t, err := decodeTally(it.Key(), val)
+		if err != nil {
+			s.bad.note(s, it.Key(), val, err)
+			continue
+		}
+		lanes[string(it.Key()[1:])] = t.counts()
+	}
+	return lanes, c.readError("lane counts", it.Error())
 }
 
 // marks are where the sweeps of Prune begin: nothing below them needs looking at.

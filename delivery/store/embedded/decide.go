@@ -25,7 +25,7 @@ func (s *Store) Decide(
 	ctx context.Context, seq uint64, routing delivery.Routing, held []string, digest string, add []*delivery.Delivery,
 ) error {
 	for _, d := range add {
-		if err := checkChain(d.Chain); err != nil {
+		if err := checkDelivery(d); err != nil {
 			return fmt.Errorf("decide event %d: %w", seq, err)
 		}
 	}
@@ -44,7 +44,7 @@ func (o *decideOp) size() (rows, bytes int) { return 1 + len(o.add), 64<<10 + 25
 func (*decideOp) lazy() bool                { return false }
 func (o *decideOp) done(err error)          { o.finish(err) }
 
-// build writes the event anew with the longer plan, and one waiting row per new delivery.
+// build writes the event anew with the longer plan, and one waiting row per new delivery that heads its line or has none.
 func (o *decideOp) build(tx *tx) error {
 	ev, plan, err := tx.conn.event(o.seq, true)
 	if err != nil {
@@ -60,7 +60,11 @@ func (o *decideOp) build(tx *tx) error {
 		return delivery.ErrTooLarge
 	}
 	ev.Routing, ev.Held, ev.Digest = o.routing, o.held, o.digest
-	for _, d := range o.add {
+	joined, lines, err := o.look(tx)
+	if err != nil {
+		return tx.conn.readError("look up ordering keys", err)
+	}
+	for i, d := range o.add {
 		d.Event = ev
 		if slices.ContainsFunc(plan, func(p *delivery.Delivery) bool { return p.Chain[0] == d.Chain[0] }) {
 			continue
@@ -68,8 +72,13 @@ func (o *decideOp) build(tx *tx) error {
 		d.Ord = uint16(len(plan))
 		d.ID = tx.ids.encode(d.Key())
 		d.Due = d.Due.UTC().Truncate(time.Millisecond)
+		if d.Joined = 0; d.OrderKey != "" {
+			d.Joined = joined
+		}
 		plan = append(plan, d)
-		tx.enqueue(d.Key(), turn{route: d.Route, chain: d.Chain, progress: d.Progress}, true)
+		if t := turnOf(d); lines[i] == nil || tx.join(lines[i], d.Key(), t) {
+			tx.enqueue(d.Key(), t, true)
+		}
 		tx.born(d.Chain[0])
 	}
 	put(tx.b, eventKey(o.seq), appendEvent(newRecord(len(ev.Body)+320+64*len(plan)), ev, plan))
@@ -83,6 +92,27 @@ func (o *decideOp) build(tx *tx) error {
 	// The sweeps may have passed the event while it was undecided.
 	tx.setMarks(marks{expire: min(tx.marks.expire, o.seq), retain: min(tx.marks.retain, o.seq)})
 	return nil
+}
+
+// look reads the lines that the new deliveries join, by delivery, and draws the place at which they do. It is a sequence
+// number of its own, so that whatever is accepted later stands behind.
+func (o *decideOp) look(tx *tx) (joined uint64, lines []*orderLine, err error) {
+	lines = make([]*orderLine, len(o.add))
+	for i, d := range o.add {
+		if d.OrderKey == "" {
+			continue
+		}
+		if lines[i], err = tx.line(lineOf(d.Chain[0], d.OrderKey)); err != nil {
+			return 0, nil, err
+		}
+		if joined == 0 {
+			joined = tx.seq + 1
+		}
+	}
+	if joined > 0 {
+		tx.seq, tx.totals = joined, true
+	}
+	return joined, lines, nil
 }
 
 // Undecided implements delivery.Queue.

@@ -16,6 +16,9 @@ import (
 //	i id 0 len(tenant) tenant source  who has the id: seq, accepted, hash          overwritten by a newer generation
 //	q lane 0 m due seq ord step       waiting; m is 1 for a movable delivery       set once, single-deleted
 //	h seq ord step                    handed over to the engine                    set once, single-deleted
+//	k seq ord                         handed over and cancelled: ends on return    no value
+//	o home 0 hash                     who heads the line of an ordering key        overwritten; see order.go
+//	s home 0 hash joined seq ord      successor in that line                       set once, single-deleted
 //	d seq ord step                    transition: what happened and the state after it
 //	x lane 0 at seq ord step          attempts by endpoint and time                no value
 //	f outcome 0 at seq ord step       failed attempts by class and time            no value
@@ -29,6 +32,9 @@ const (
 	kindID         = 'i'
 	kindWaiting    = 'q'
 	kindHanded     = 'h'
+	kindCancelled  = 'k'
+	kindHead       = 'o'
+	kindSuccessor  = 's'
 	kindTransition = 'd'
 	kindByEndpoint = 'x'
 	kindByOutcome  = 'f'
@@ -41,6 +47,7 @@ const (
 
 var kindNames = map[byte]string{
 	kindEvent: "event", kindID: "event id", kindWaiting: "waiting", kindHanded: "handed over",
+	kindHead: "head of an ordering key", kindSuccessor: "successor",
 	kindTransition: "transition", kindLane: "lane state", kindCount: "count", kindMeta: "meta",
 }
 
@@ -141,6 +148,36 @@ func parseStep(key []byte) (k delivery.Key, step uint16, ok bool) {
 	return k, binary.BigEndian.Uint16(key[11:]), true
 }
 
+func cancelledKey(k delivery.Key) []byte {
+	b := binary.BigEndian.AppendUint64([]byte{kindCancelled}, k.Seq)
+	return binary.BigEndian.AppendUint16(b, k.Ord)
+}
+
+func headKey(id lineID) []byte { return namedKey(kindHead, string(id)) }
+
+func successorPrefix(id lineID) []byte {
+	b := make([]byte, 0, len(id)+1+18)
+	b = append(b, kindSuccessor)
+	return append(b, id...)
+}
+
+func successorKey(id lineID, at spot) []byte {
+	b := binary.BigEndian.AppendUint64(successorPrefix(id), at.joined)
+	b = binary.BigEndian.AppendUint64(b, at.k.Seq)
+	return binary.BigEndian.AppendUint16(b, at.k.Ord)
+}
+
+// parseSuccessor is the inverse of successorKey.
+func parseSuccessor(key []byte) (id lineID, at spot, ok bool) {
+	n := len(key) - 18
+	if n < 1+1+1+16 || key[0] != kindSuccessor {
+		return "", at, false
+	}
+	at.joined = binary.BigEndian.Uint64(key[n:])
+	at.k = delivery.Key{Seq: binary.BigEndian.Uint64(key[n+8:]), Ord: binary.BigEndian.Uint16(key[n+16:])}
+	return lineID(key[1:n]), at, true
+}
+
 // timeKey is a key of the indexes by endpoint (x) and by outcome (f).
 func timeKey(kind byte, name string, at time.Time, k delivery.Key, step uint16) []byte {
 	p := makePlace(at, k, step)
@@ -183,6 +220,10 @@ func describe(key []byte) string {
 	case kindWaiting:
 		if lane, _, p, ok := parseWaiting(key); ok {
 			return fmt.Sprintf("%s seq %d at %s", name, p.key().Seq, lane)
+		}
+	case kindSuccessor:
+		if _, at, ok := parseSuccessor(key); ok {
+			return fmt.Sprintf("%s seq %d", name, at.k.Seq)
 		}
 	case kindLane, kindMeta, kindCount:
 		return fmt.Sprintf("%s %q", name, key[1:])

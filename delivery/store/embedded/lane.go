@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/atoship/caddy-webhooks/delivery"
@@ -12,7 +13,9 @@ import (
 // lane is a leased lane. One is shared by all leases of a name, and lives as long as any of them.
 //
 // It remembers where its waiting rows begin. Claimed rows leave tombstones in Pebble until it compacts; without a place
-// to begin, each claim of a long backlog would step over all those of the claims before it.
+// to begin, each claim of a long backlog would step over all those of the claims before it. A row that comes later with a
+// lower place (a return, or the next of an ordering key, which is as old as its event) is remembered by itself, so that
+// the way from it to the others is not gone again for each such row.
 type lane struct {
 	s      *Store
 	name   string
@@ -21,9 +24,15 @@ type lane struct {
 	claiming sync.Mutex // one Claim at a time
 
 	mu sync.Mutex
-	// By movable. No row stands below the lesser of low, known from the last claim, and fresh, the lowest committed since.
+	// By movable. No row stands below low, known from the last claim, except at the places of early and at or above fresh:
+	// committed since. Places below low go to early while it has room, and then to fresh, the lowest of them.
 	low, fresh [2]place
+	early      [2][]place
+	looking    [2]bool // a claim is about to raise low: all that is committed meanwhile counts as early
 }
+
+// maxEarly bounds the rows a lane remembers one by one: more than come between two claims, unless much is returned at once.
+const maxEarly = 64
 
 // laneTable holds the leased lanes: as many as the engine works at a time.
 type laneTable struct {
@@ -88,7 +97,18 @@ func (t *laneTable) inserted(q queuedRow) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.fresh[index(q.movable)] = lesser(l.fresh[index(q.movable)], q.at)
+	if m := index(q.movable); l.looking[m] || bytes.Compare(q.at[:], l.low[m][:]) < 0 {
+		l.remember(m, q.at)
+	}
+}
+
+// remember adds an early place; mu is held.
+func (l *lane) remember(m int, at place) {
+	if len(l.early[m]) < maxEarly {
+		l.early[m] = append(l.early[m], at)
+		return
+	}
+	l.fresh[m] = lesser(l.fresh[m], at)
 }
 
 // forget makes all lanes look from the beginning again: after a reopening nobody knows what was committed.
@@ -102,22 +122,32 @@ func (t *laneTable) forget() {
 	}
 }
 
-// begin tells where to look, and takes the fresh rows into account from here on.
-func (l *lane) begin(movable bool) place {
+// begin tells where to look: at the early places, which are in order and below low, and from low on. Each begin is followed
+// by a finish.
+func (l *lane) begin(movable bool) (early []place, low place) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	m := index(movable)
 	l.low[m] = lesser(l.low[m], l.fresh[m])
 	l.fresh[m] = lastPlace
-	return l.low[m]
+	low, early = l.low[m], l.early[m]
+	l.early[m], l.looking[m] = nil, true
+	early = slices.DeleteFunc(early, func(p place) bool { return bytes.Compare(p[:], low[:]) >= 0 })
+	slices.SortFunc(early, func(a, b place) int { return bytes.Compare(a[:], b[:]) })
+	return slices.Compact(early), low
 }
 
-// advance notes that no row stood below a place when the claim looked, unless the store was reopened since.
-func (l *lane) advance(movable bool, to place, c *conn) {
+// finish notes what a claim that looked from the head left: rows at these early places, and none below low beside them.
+func (l *lane) finish(movable bool, early []place, low place, c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if c.err() == nil { // asked under the lock: forget comes after the failure
-		l.low[index(movable)] = to
+	m := index(movable)
+	l.looking[m] = false
+	for _, at := range early {
+		l.remember(m, at)
+	}
+	if c.err() == nil { // asked under the lock: after a failure comes forget
+		l.low[m] = low
 	}
 }
 

@@ -67,7 +67,8 @@ type Store struct {
 	mu  sync.RWMutex
 	cur *conn // nil while failed; written by the committer, read by all
 
-	totals  atomic.Pointer[delivery.Counts] // published by the committer after each commit
+	totals  atomic.Pointer[delivery.Counts] // published by the committer after each commit, as is pending
+	pending sync.Map                        // home lane -> *atomic.Uint64
 	expired atomic.Uint64                   // commits that took waiting deliveries away behind the lanes' backs
 	lanes   laneTable
 	flights flightTable

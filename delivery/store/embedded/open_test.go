@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -131,13 +132,13 @@ func TestOpeningNeedsADirectory(t *testing.T) {
 }
 
 // damage flips a bit in the value of every key that begins so.
-func damage(t *testing.T, fs vfs.FS, kind byte) {
+func damage(t *testing.T, fs vfs.FS, prefix []byte) {
 	t.Helper()
 	db, err := pebble.Open(dir, &pebble.Options{FS: fs, FormatMajorVersion: pebble.FormatNewest, Logger: pebbleQuiet{}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{kind}, UpperBound: []byte{kind + 1}})
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: append(slices.Clone(prefix), 0xff, 0xff)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,13 +165,16 @@ func damage(t *testing.T, fs vfs.FS, kind byte) {
 }
 
 // setAside counts the copies of corrupt records.
-func setAside(t *testing.T, fs vfs.FS) (n int) {
+func setAside(t *testing.T, fs vfs.FS) int { return rows(t, fs, '!') }
+
+// rows counts the rows of a kind in a store that is closed.
+func rows(t *testing.T, fs vfs.FS, kind byte) (n int) {
 	t.Helper()
 	db, err := pebble.Open(dir, &pebble.Options{FS: fs, FormatMajorVersion: pebble.FormatNewest, Logger: pebbleQuiet{}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{'!'}, UpperBound: []byte{'!' + 1}})
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{kind}, UpperBound: []byte{kind + 1}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +215,7 @@ func TestACorruptRecordStopsOnlyItsOwn(t *testing.T) {
 			t.Parallel()
 			fs := vfs.NewMem()
 			prepareStore(t, fs)
-			damage(t, fs, c.kind)
+			damage(t, fs, []byte{c.kind})
 			log := &syncBuffer{}
 			s, err := embedded.Open(t.Context(), embedded.Options{Dir: dir, FS: fs, Logger: slog.New(slog.NewTextHandler(log, nil))})
 			if err != nil {

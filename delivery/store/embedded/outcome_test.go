@@ -3,6 +3,7 @@ package embedded_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
 
 	"github.com/atoship/caddy-webhooks/delivery"
+	"github.com/atoship/caddy-webhooks/delivery/store/embedded"
 )
 
 // The cases here are about commits that were answered with an error and survived all the same: the log was written, its
@@ -137,6 +139,102 @@ func TestAClaimThatFailedAndSurvivedWaitsAgain(t *testing.T) {
 	})
 	if ds := b.claimFrom(l); len(ds) != 1 || ds[0].Unknowns != 0 {
 		t.Errorf("claimed %+v", ds)
+	}
+}
+
+// ordered is an accept whose delivery has the ordering key "k".
+func ordered(id string) delivery.Accept {
+	a := accept(id, 10, "x")
+	a.Deliveries[0].OrderKey = "k"
+	return a
+}
+
+// drain delivers all that waits at x, one claim after another, and returns the events in order.
+func drain(t *testing.T, s *embedded.Store) (ids []string) {
+	t.Helper()
+	l, err := s.Lease(t.Context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for empty := 0; empty < 5; { // a claim that finds a corrupt record may only promote the next
+		got, err := l.Claim(t.Context(), delivery.Claim{Now: time.Now().Add(time.Hour), Max: 10, MaxBytes: 1 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if empty++; len(got.Deliveries) > 0 {
+			empty = 0
+		}
+		for _, d := range got.Deliveries {
+			ids = append(ids, d.Event.ID)
+			if err := s.Settle(t.Context(), []delivery.Settlement{settled(d)})[0]; err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return ids
+}
+
+func TestAPromotionThatFailedAndSurvivedIsTold(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, true)
+	for _, id := range []string{"a", "b", "c"} {
+		if _, err := b.store.Append(t.Context(), []delivery.Accept{ordered(id)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := settled(b.only())
+	b.survives(func() error { return b.settle(s) })
+	if got := b.handed.queued["x"]; got == 0 {
+		t.Error("the engine was not told that something waits")
+	}
+	if err := b.settle(s); err != nil {
+		t.Errorf("the same again: %v", err)
+	}
+	if got := drain(t, b.store); !slices.Equal(got, []string{"b", "c"}) {
+		t.Errorf("delivered %v", got)
+	}
+}
+
+func TestAHeadThatFailedAndSurvivedIsTheHead(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, true)
+	b.survives(func() error {
+		_, err := b.store.Append(b.Context(), []delivery.Accept{ordered("a"), ordered("b")})
+		return err
+	})
+	if _, err := b.store.Append(t.Context(), []delivery.Accept{ordered("c")}); err != nil {
+		t.Fatal(err)
+	}
+	if len(b.handed.holds) != 0 {
+		t.Error("a successor was handed over")
+	}
+	if got := drain(t, b.store); !slices.Equal(got, []string{"a", "b", "c"}) {
+		t.Errorf("delivered %v", got)
+	}
+}
+
+func TestACancelThatFailedAndSurvivedHolds(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, true)
+	if err := b.append("one", 10); err != nil {
+		t.Fatal(err)
+	}
+	d := b.only()
+	b.survives(func() error {
+		_, err := b.store.Cancel(b.Context(), d.ID)
+		return err
+	})
+	if state, err := b.store.Cancel(t.Context(), d.ID); err != nil || state != delivery.Pending {
+		t.Errorf("cancelled again: %v, %v", state, err)
+	}
+	if err := b.settle(delivery.Settlement{Delivery: d, Return: true}); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := b.store.Delivery(t.Context(), d.ID); err != nil || r.Delivery.State != delivery.Cancelled {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if n := b.store.Pending("x"); n != 0 {
+		t.Errorf("%d pending", n)
 	}
 }
 

@@ -61,6 +61,26 @@ func (d *decoder) chain() (route string, chain []string) {
 	return route, chain
 }
 
+// appendOrder encodes an ordering key and the place in its line, one byte where there is none. A place of 0 stands for the
+// event's own sequence number, which nobody knows yet when an accepted event is encoded.
+func appendOrder(b []byte, order string, joined uint64) []byte {
+	b = putString(b, order)
+	if order != "" {
+		b = binary.AppendUvarint(b, joined)
+	}
+	return b
+}
+
+func (d *decoder) order(seq uint64) (order string, joined uint64) {
+	if order = d.string(); order == "" {
+		return "", 0
+	}
+	if joined = d.uint(); joined == 0 {
+		joined = seq
+	}
+	return order, joined
+}
+
 // appendEvent encodes an event with its plan. The body comes last and the plan before it can be skipped, so that claiming
 // one delivery of an event with thousands decodes none of the others.
 func appendEvent(b []byte, ev *delivery.Event, plan []*delivery.Delivery) []byte {
@@ -91,6 +111,7 @@ func appendEvent(b []byte, ev *delivery.Event, plan []*delivery.Delivery) []byte
 func appendPlan(b []byte, plan []*delivery.Delivery) []byte {
 	for _, p := range plan {
 		b = appendChain(b, p.Route, p.Chain)
+		b = appendOrder(b, p.OrderKey, p.Joined)
 		b = appendProgress(b, &p.Progress)
 	}
 	return b
@@ -132,23 +153,30 @@ func decodeEvent(key, val []byte, plan bool) (*delivery.Event, []*delivery.Deliv
 	for i := range ds {
 		ds[i] = &delivery.Delivery{Event: ev, Ord: uint16(i)}
 		ds[i].Route, ds[i].Chain = pd.chain()
+		ds[i].OrderKey, ds[i].Joined = pd.order(ev.Seq)
 		ds[i].Progress = pd.progress()
 	}
 	return ev, ds, pd.err()
 }
 
-// turn is the value of a waiting or handed-over delivery: all that an attempt needs beside the event.
+// turn is the value of a waiting or handed-over delivery or of a successor: all that an attempt needs beside the event.
 type turn struct {
 	handed   time.Time // when it was handed over; zero while it waits
 	route    string
 	chain    []string
+	order    string
+	joined   uint64
 	progress delivery.Progress
+}
+
+func turnOf(d *delivery.Delivery) turn {
+	return turn{route: d.Route, chain: d.Chain, order: d.OrderKey, joined: d.Joined, progress: d.Progress}
 }
 
 func (t *turn) encode() []byte {
 	b := putTime(newRecord(64+16*len(t.chain)), t.handed)
 	b = appendProgress(b, &t.progress)
-	return appendChain(b, t.route, t.chain)
+	return appendOrder(appendChain(b, t.route, t.chain), t.order, t.joined)
 }
 
 func decodeTurn(key, val []byte) (turn, error) {
@@ -160,6 +188,7 @@ func decodeTurn(key, val []byte) (turn, error) {
 	t.handed = d.time()
 	t.progress = d.progress()
 	t.route, t.chain = d.chain()
+	t.order, t.joined = d.order(0)
 	if int(t.progress.Target) >= len(t.chain) {
 		d.fail()
 	}
@@ -167,6 +196,7 @@ func decodeTurn(key, val []byte) (turn, error) {
 }
 
 func (t *turn) lane() string { return t.chain[t.progress.Target] }
+func (t *turn) home() string { return t.chain[0] }
 
 // waitingKey is where the delivery waits when it does.
 func (t *turn) waitingKey(k delivery.Key) []byte {
@@ -176,5 +206,7 @@ func (t *turn) waitingKey(k delivery.Key) []byte {
 
 // delivery makes the Delivery the engine sees.
 func (t *turn) delivery(ev *delivery.Event, ord uint16, id string) *delivery.Delivery {
-	return &delivery.Delivery{Event: ev, Ord: ord, ID: id, Route: t.route, Chain: t.chain, Progress: t.progress}
+	return &delivery.Delivery{
+		Event: ev, Ord: ord, ID: id, Route: t.route, Chain: t.chain, OrderKey: t.order, Joined: t.joined, Progress: t.progress,
+	}
 }

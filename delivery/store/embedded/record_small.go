@@ -36,11 +36,20 @@ func encodeLaneState(s *delivery.LaneState) []byte {
 	b = putString(b, s.Disabled)
 	b = putTime(b, s.DisabledAt)
 	b = putTime(b, s.FailingSince)
+	flags := byte(0)
 	if s.Paused {
-		return append(b, 1)
+		flags |= flagPaused
 	}
-	return append(b, 0)
+	if s.Seen {
+		flags |= flagSeen
+	}
+	return append(b, flags)
 }
+
+const (
+	flagPaused = 1 << iota
+	flagSeen
+)
 
 func decodeLaneState(key, val []byte) (s delivery.LaneState, err error) {
 	d, err := open(key, val)
@@ -51,7 +60,11 @@ func decodeLaneState(key, val []byte) (s delivery.LaneState, err error) {
 	s.HoldUntil = d.time()
 	s.Disabled = d.string()
 	s.DisabledAt, s.FailingSince = d.time(), d.time()
-	s.Paused = d.byte() == 1
+	flags := d.byte()
+	s.Paused, s.Seen = flags&flagPaused != 0, flags&flagSeen != 0
+	if flags > flagPaused|flagSeen {
+		d.fail()
+	}
 	return s, d.err()
 }
 

@@ -51,8 +51,11 @@ func (o *attachOp) build(tx *tx) error {
 		return tx.conn.readError("read what was in hand", err)
 	}
 	for _, r := range rows {
-		if !tx.inHand(r.k) { // in the hands of this process since
-			tx.lose(r)
+		if tx.inHand(r.k) { // in the hands of this process since
+			continue
+		}
+		if err := tx.lose(r); err != nil {
+			return tx.conn.readError("recover what was in hand", err)
 		}
 	}
 	o.from = next
@@ -60,8 +63,16 @@ func (o *attachOp) build(tx *tx) error {
 }
 
 // lose makes a delivery of an earlier process wait again, due at once, with a Lost transition: it may or may not have
-// been tried. That spends no schedule, and how many in a row are enough is the engine's to say.
-func (tx *tx) lose(r handedRow) {
+// been tried. That spends no schedule, and how many in a row are enough is the engine's to say. One that was cancelled
+// while the engine held it ends instead.
+func (tx *tx) lose(r handedRow) error {
+	doomed, err := tx.conn.has(cancelledKey(r.k))
+	if err == nil && doomed {
+		err = tx.headEnded(r.t.home(), r.t.order, r.k)
+	}
+	if err != nil {
+		return err
+	}
 	p := r.t.progress
 	p.Step++
 	p.Attempts++
@@ -78,7 +89,13 @@ func (tx *tx) lose(r handedRow) {
 	singleDelete(tx.b, r.key)
 	tx.record(r.k, &t, encodeTransition(&t))
 	r.t.progress = p
-	tx.enqueue(r.k, r.t, true)
+	if doomed {
+		remove(tx.b, cancelledKey(r.k))
+		tx.end(r.k, r.t, cancelled(tx.now))
+	} else {
+		tx.enqueue(r.k, r.t, true)
+	}
+	return nil
 }
 
 // handedRow is a handed-over row on disk.
@@ -110,7 +127,11 @@ func (tx *tx) inHandRows(from []byte, n int) (rows []handedRow, next []byte, err
 		if r.t, err = decodeTurn(r.key, val); err != nil {
 			tx.bad.note(tx.Store, r.key, val, err)
 			if r.t, err = tx.rebuildTurn(tx.conn, r.k); tx.bad.skip(tx.Store, tx.conn, eventKey(r.k.Seq), err) {
+				if err := tx.abandon(r.k); err != nil {
+					return nil, nil, err
+				}
 				singleDelete(tx.b, r.key)
+				remove(tx.b, cancelledKey(r.k))
 				continue
 			}
 			if err != nil {
@@ -142,6 +163,10 @@ func (s *Store) reconcile(c *conn) error {
 		}
 		for _, r := range rows {
 			if h, ok := s.handed[r.k]; ok && h.step == r.step {
+				if h.cancelled, err = c.has(cancelledKey(r.k)); err != nil { // a Cancel that failed may have survived
+					return err
+				}
+				s.handed[r.k] = h
 				onDisk[r.k] = r.step
 				continue
 			}

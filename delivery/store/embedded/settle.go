@@ -15,9 +15,10 @@ import (
 type settleOp struct {
 	call
 
-	items []settleItem
-	errs  []error // by item; written by build, read by the caller after the end
-	bytes int
+	items  []settleItem
+	errs   []error // by item; written by build, read by the caller after the end
+	bytes  int
+	urgent bool // somebody waits for it
 }
 
 type settleItem struct {
@@ -37,6 +38,7 @@ func (s *Store) Settle(ctx context.Context, batch []delivery.Settlement) []error
 		o.items[i] = prepare(&batch[i])
 		o.bytes += 256 + len(o.items[i].rec)
 	}
+	o.urgent = s.awaited(batch)
 	err := s.submit(ctx, o)
 	if err == nil {
 		err = s.await(ctx, &o.call)
@@ -70,7 +72,7 @@ func prepare(b *delivery.Settlement) settleItem {
 }
 
 func (o *settleOp) size() (rows, bytes int) { return len(o.items), o.bytes }
-func (*settleOp) lazy() bool                { return true }
+func (o *settleOp) lazy() bool              { return !o.urgent }
 
 // build writes, for each item in hand: the transition with its index rows, and the waiting row when it goes on. One that
 // is not in hand is stale, and harms none of the others.
@@ -97,26 +99,67 @@ func (tx *tx) settle(it *settleItem) error {
 		return nil
 	}
 	if it.s.Return {
-		return tx.giveBack(k, h.step)
+		return tx.giveBack(k, h)
 	}
-	tx.takeBack(k, h.step)
+	t := turnOf(d)
+	t.progress = it.t.Progress
+	ends := t.progress.State.Final()
+	if ends || h.cancelled {
+		if err := tx.headEnded(t.home(), t.order, k); err != nil {
+			return tx.conn.readError("promote the next of its ordering key", err)
+		}
+	}
+	tx.takeBack(k, h)
 	tx.record(k, &it.t, it.rec)
-	tx.moved(d.Chain[0], delivery.Pending, it.t.Progress.State)
-	if !it.t.Progress.State.Final() {
-		tx.enqueue(k, turn{route: d.Route, chain: d.Chain, progress: it.t.Progress}, true)
+	switch {
+	case ends:
+		tx.moved(t.home(), delivery.Pending, t.progress.State)
+	case h.cancelled:
+		tx.end(k, t, cancelled(tx.now))
+	default:
+		tx.enqueue(k, t, true)
 	}
 	return nil
 }
 
+// ending is how a delivery ends without a try.
+type ending struct {
+	at     time.Time
+	state  delivery.State
+	reason string
+	note   string
+}
+
+func cancelled(at time.Time) ending {
+	return ending{at: at, state: delivery.Cancelled, note: delivery.NoteCancelled}
+}
+
+// end records that a pending delivery ended without a try. It must stand in no lane and no line any more.
+func (tx *tx) end(k delivery.Key, t turn, e ending) {
+	p := t.progress
+	p.Step++
+	p.State, p.Reason = e.state, e.reason
+	tr := delivery.Transition{At: e.at, Kind: delivery.Ended, Note: e.note, Progress: p}
+	tx.record(k, &tr, encodeTransition(&tr))
+	tx.moved(t.home(), delivery.Pending, e.state)
+}
+
 // giveBack puts a delivery back as it was handed over, which the store knows better than the engine. A row that cannot be
 // read is made anew from the delivery's history.
-func (tx *tx) giveBack(k delivery.Key, step uint16) error {
-	t, err := tx.turn(tx.conn, stepKey(kindHanded, k, step), k)
+func (tx *tx) giveBack(k delivery.Key, h handedOver) error {
+	t, err := tx.turn(tx.conn, stepKey(kindHanded, k, h.step), k)
+	if err == nil && h.cancelled {
+		err = tx.headEnded(t.home(), t.order, k)
+	}
 	if err != nil {
 		return tx.conn.readError("settle", err)
 	}
-	tx.takeBack(k, step)
-	tx.enqueue(k, t, true)
+	tx.takeBack(k, h)
+	if h.cancelled {
+		tx.end(k, t, cancelled(tx.now))
+	} else {
+		tx.enqueue(k, t, true)
+	}
 	return nil
 }
 
@@ -169,6 +212,5 @@ func (s *Store) rebuildTurn(c *conn, k delivery.Key) (turn, error) {
 	if int(k.Ord) >= len(ds) {
 		return turn{}, fmt.Errorf("delivery %d of event %d: %w", k.Ord, k.Seq, delivery.ErrNotFound)
 	}
-	d := ds[k.Ord]
-	return turn{route: d.Route, chain: d.Chain, progress: d.Progress}, nil
+	return turnOf(ds[k.Ord]), nil
 }

@@ -44,25 +44,34 @@ func (x *expire) apply(tx *tx) (n int, err error) {
 		if tx.inHand(k) {
 			continue
 		}
-		p := d.Progress
-		p.Step++
-		settled, err := tx.conn.has(stepKey(kindTransition, k, p.Step)) // since it was looked at
+		settled, err := tx.conn.has(stepKey(kindTransition, k, d.Step+1)) // since it was looked at
 		if err != nil {
 			return n, err
 		}
 		if settled {
 			continue
 		}
-		p.State, p.Reason = delivery.Exhausted, delivery.ReasonExpired
-		t := delivery.Transition{At: x.now, Kind: delivery.Ended, Progress: p}
-		waits := turn{chain: d.Chain, progress: d.Progress}
-		singleDelete(tx.b, waits.waitingKey(k))
-		tx.vanish = true
-		tx.record(k, &t, encodeTransition(&t))
-		tx.moved(d.Chain[0], delivery.Pending, delivery.Exhausted)
+		if err := tx.endPending(k, turnOf(d), ending{at: x.now, state: delivery.Exhausted, reason: delivery.ReasonExpired}); err != nil {
+			return n, err
+		}
 		n++
 	}
 	return n, nil
+}
+
+// endPending ends a delivery that waits or is a successor. What it says must be its present state, and the commit must be
+// nobody else's.
+func (tx *tx) endPending(k delivery.Key, t turn, e ending) error {
+	waits, err := tx.leave(k, t)
+	if err != nil {
+		return err
+	}
+	if waits {
+		singleDelete(tx.b, t.waitingKey(k))
+		tx.vanish = true
+	}
+	tx.end(k, t, e)
+	return nil
 }
 
 // retention deletes events of which everything ended before a time.

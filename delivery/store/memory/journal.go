@@ -103,19 +103,40 @@ func (s *Store) Counts(ctx context.Context) (delivery.Counts, error) {
 	c := delivery.Counts{Events: s.accepted}
 	for _, ev := range s.events {
 		for _, r := range ev.rows {
-			switch r.State {
-			case delivery.Pending:
-				c.Pending++
-			case delivery.Delivered:
-				c.Delivered++
-			case delivery.Exhausted:
-				c.Exhausted++
-			case delivery.Cancelled:
-				c.Cancelled++
-			}
+			tally(&c, r.State)
 		}
 	}
 	return c, nil
+}
+
+func tally(c *delivery.Counts, s delivery.State) {
+	switch s {
+	case delivery.Pending:
+		c.Pending++
+	case delivery.Delivered:
+		c.Delivered++
+	case delivery.Exhausted:
+		c.Exhausted++
+	case delivery.Cancelled:
+		c.Cancelled++
+	}
+}
+
+// LaneCounts implements delivery.Journal.
+func (s *Store) LaneCounts(ctx context.Context) (map[string]delivery.Counts, error) {
+	if err := s.enter(ctx, "lane counts"); err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	lanes := map[string]delivery.Counts{}
+	for _, ev := range s.events {
+		for _, r := range ev.rows {
+			c := lanes[r.Chain[0]]
+			tally(&c, r.State)
+			lanes[r.Chain[0]] = c
+		}
+	}
+	return lanes, nil
 }
 
 // Prune implements delivery.Journal. Deliveries in the engine's hands are left alone.
@@ -125,11 +146,13 @@ func (s *Store) Prune(ctx context.Context, p delivery.Prune) (expired, deleted i
 	}
 	defer s.mu.Unlock()
 	now := p.Now.UTC().Truncate(time.Millisecond)
-	for seq, ev := range s.events {
+	// Newest first, so that a line's successors go before its head: else each would be promoted for nothing.
+	for _, seq := range slices.Backward(slices.Sorted(maps.Keys(s.events))) {
+		ev := s.events[seq]
 		if p.Expire > 0 && ev.Accepted.Before(now.Add(-p.Expire)) {
-			for _, r := range ev.rows {
+			for _, r := range slices.Backward(ev.rows) {
 				if !r.State.Final() && !r.handed {
-					s.expire(r, now)
+					s.end(r, now, delivery.Exhausted, delivery.ReasonExpired, "")
 					expired++
 				}
 			}
@@ -143,15 +166,6 @@ func (s *Store) Prune(ctx context.Context, p delivery.Prune) (expired, deleted i
 		}
 	}
 	return expired, deleted, nil
-}
-
-func (s *Store) expire(r *row, now time.Time) {
-	s.dequeue(r)
-	p := r.Progress
-	p.Step++
-	p.State, p.Reason = delivery.Exhausted, delivery.ReasonExpired
-	r.transitions = append(r.transitions, delivery.Transition{At: now, Kind: delivery.Ended, Progress: p})
-	r.Progress = p
 }
 
 // settledBefore tells that nothing about the event is open and the last of it ended before t. An event without

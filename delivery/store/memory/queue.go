@@ -64,8 +64,8 @@ func check(batch []delivery.Accept) error {
 	for i, a := range batch {
 		n += len(a.Deliveries)
 		for _, d := range a.Deliveries {
-			if len(d.Chain) == 0 || len(d.Chain) > delivery.MaxChain {
-				return fmt.Errorf("append: item %d: a chain of %d targets, want 1 to %d", i, len(d.Chain), delivery.MaxChain)
+			if err := checkDelivery(d); err != nil {
+				return fmt.Errorf("append: item %d: %w", i, err)
 			}
 		}
 	}
@@ -75,7 +75,17 @@ func check(batch []delivery.Accept) error {
 	return nil
 }
 
-// store keeps one accepted event and hands over or queues its deliveries.
+func checkDelivery(d *delivery.Delivery) error {
+	if len(d.Chain) == 0 || len(d.Chain) > delivery.MaxChain {
+		return fmt.Errorf("a chain of %d targets, want 1 to %d", len(d.Chain), delivery.MaxChain)
+	}
+	if len(d.OrderKey) > delivery.MaxOrderKey {
+		return fmt.Errorf("an ordering key of %d bytes, want at most %d", len(d.OrderKey), delivery.MaxOrderKey)
+	}
+	return nil
+}
+
+// store keeps one accepted event and hands over or queues its deliveries, all but successors.
 func (s *Store) store(a delivery.Accept) {
 	s.seq++
 	s.accepted++
@@ -86,7 +96,10 @@ func (s *Store) store(a delivery.Accept) {
 	s.ids[idKey{ev.ID, ev.Tenant, ev.Source}] = s.seq
 	for _, d := range a.Deliveries {
 		d.Event = a.Event
-		r := s.add(ev, d)
+		r := s.add(ev, d, s.seq)
+		if !s.join(r) {
+			continue
+		}
 		if s.handover != nil && s.handover.Reserve(d) {
 			r.handed, r.handedAt = true, time.Now().UTC().Truncate(time.Millisecond)
 			s.handover.Committed(d, true, nil)
@@ -99,14 +112,18 @@ func (s *Store) store(a delivery.Accept) {
 	}
 }
 
-// add numbers a delivery and keeps a copy of it under its event.
-func (s *Store) add(ev *event, d *delivery.Delivery) *row {
+// add numbers a delivery and keeps a copy of it under its event. It joins its line, if it has one, at the place given.
+func (s *Store) add(ev *event, d *delivery.Delivery, joined uint64) *row {
 	d.Ord = uint16(len(ev.rows)) //nolint:gosec // MaxBatch bounds it
 	d.ID = publicID(delivery.Key{Seq: ev.Seq, Ord: d.Ord})
 	d.Due = d.Due.UTC().Truncate(time.Millisecond)
+	if d.Joined = 0; d.OrderKey != "" {
+		d.Joined = joined
+	}
 	r := &row{Delivery: *d}
 	r.Event = &ev.Event
 	ev.rows = append(ev.rows, r)
+	s.count(r, 1)
 	return r
 }
 
@@ -156,13 +173,28 @@ func (s *Store) settle(b delivery.Settlement) error {
 		r.Progress = t.Progress
 	}
 	r.handed = false
-	if !r.State.Final() {
-		s.enqueue(r)
-		if s.handover != nil {
-			s.handover.Queued(r.Lane(), r.Due)
-		}
-	}
+	s.back(r, time.Now().UTC().Truncate(time.Millisecond))
 	return nil
+}
+
+// back places a row that the engine gave back: it waits again, or ends, by its state or because it was cancelled meanwhile.
+func (s *Store) back(r *row, now time.Time) {
+	switch {
+	case r.State.Final():
+		s.ended(r)
+	case r.cancelled:
+		s.end(r, now, delivery.Cancelled, "", delivery.NoteCancelled)
+	default:
+		s.queue(r)
+	}
+}
+
+// queue puts a pending row in its lane's line, and tells.
+func (s *Store) queue(r *row) {
+	s.enqueue(r)
+	if s.handover != nil {
+		s.handover.Queued(r.Lane(), r.Due)
+	}
 }
 
 // Decide implements delivery.Queue.
@@ -183,6 +215,12 @@ func (s *Store) Decide(
 	if len(ev.rows)+len(add) > delivery.MaxBatch {
 		return fmt.Errorf("decide event %d: %w", seq, delivery.ErrTooLarge)
 	}
+	for _, d := range add {
+		if err := checkDelivery(d); err != nil {
+			return fmt.Errorf("decide event %d: %w", seq, err)
+		}
+	}
+	s.seq++ // the place at which ordered ones join
 	ev.Routing, ev.Held, ev.Digest = routing, slices.Clone(held), digest
 	view := ev.copy()
 	for _, d := range add {
@@ -190,10 +228,8 @@ func (s *Store) Decide(
 		if slices.ContainsFunc(ev.rows, func(r *row) bool { return r.Chain[0] == d.Chain[0] }) {
 			continue
 		}
-		r := s.add(ev, d)
-		s.enqueue(r)
-		if s.handover != nil {
-			s.handover.Queued(r.Lane(), r.Due)
+		if r := s.add(ev, d, s.seq); s.join(r) {
+			s.queue(r)
 		}
 	}
 	return nil

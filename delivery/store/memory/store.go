@@ -31,8 +31,12 @@ type Store struct {
 	accepted uint64 // events ever
 	events   map[uint64]*event
 	ids      map[idKey]uint64
-	waiting  map[string][]*row // by lane, ordered by (due, seq, ord)
+	waiting  map[string][]*row  // by lane, ordered by (due, seq, ord)
+	lines    map[lineKey][]*row // by home and ordering key: the head, then its successors
 	lanes    map[string]delivery.LaneState
+
+	pmu     sync.Mutex        // below mu, so that Pending may be asked by a Handover, too
+	pending map[string]uint64 // by home lane
 }
 
 type idKey struct{ id, tenant, source string }
@@ -43,12 +47,17 @@ type event struct {
 	rows []*row
 }
 
-// row is a delivery on record. Exactly one of these holds: it is handed, or in its lane's waiting list, or final.
+// lineKey names the line of an ordering key.
+type lineKey struct{ home, order string }
+
+// row is a delivery on record. Exactly one of these holds: it is handed, or in its lane's waiting list, or a successor in
+// its line, or final.
 type row struct {
 	delivery.Delivery
 
 	handed      bool
 	handedAt    time.Time
+	cancelled   bool // while handed: ends when it comes back
 	transitions []delivery.Transition
 }
 
@@ -65,7 +74,9 @@ func New() *Store {
 		events:  map[uint64]*event{},
 		ids:     map[idKey]uint64{},
 		waiting: map[string][]*row{},
+		lines:   map[lineKey][]*row{},
 		lanes:   map[string]delivery.LaneState{},
+		pending: map[string]uint64{},
 	}
 }
 
@@ -77,7 +88,7 @@ func (s *Store) Crash() *Store {
 	s.down, s.closed = true, true
 	return &Store{
 		seq: s.seq, accepted: s.accepted,
-		events: s.events, ids: s.ids, waiting: s.waiting, lanes: s.lanes,
+		events: s.events, ids: s.ids, waiting: s.waiting, lines: s.lines, lanes: s.lanes, pending: s.pending,
 	}
 }
 
@@ -158,8 +169,7 @@ func (s *Store) lose(r *row, now time.Time) {
 		Progress: p,
 	})
 	r.Progress, r.handed = p, false
-	s.enqueue(r)
-	s.handover.Queued(r.Lane(), p.Due)
+	s.back(r, now)
 }
 
 // enqueue puts a pending row in its lane's line.

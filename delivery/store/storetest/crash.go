@@ -68,7 +68,7 @@ var crashCases = []testCase{
 	}},
 	{"the state of a lane is there", func(b *bench) {
 		b.attach(nil)
-		want := delivery.LaneState{URL: "https://a.example/", HoldUntil: start.Add(time.Hour), Paused: true}
+		want := delivery.LaneState{URL: "https://a.example/", HoldUntil: start.Add(time.Hour), Paused: true, Seen: true}
 		b.must(b.lease("x").SetState(b.Context(), want))
 		b.crash()
 		if got, err := b.lease("x").State(b.Context()); err != nil || got != want {
@@ -109,6 +109,64 @@ var crashCases = []testCase{
 		if r, err := b.Store.Delivery(b.Context(), id); err != nil || r.Delivery.Event.ID != "two" {
 			b.Errorf("%s: %v", id, err)
 		}
+	}},
+	{"a line is as it was: the lost head first, then its successors in order", func(b *bench) {
+		b.attach(takeAll)
+		a := undecided("late")
+		b.append(a)
+		head := b.addOrdered("k", "x", "a", "b", "c")[0]
+		add := planned("x")
+		add.OrderKey = "k"
+		b.must(b.Store.Decide(b.Context(), a.Event.Seq, delivery.Routed, nil, "d2", []*delivery.Delivery{add}))
+		b.wantLost(head, 1)
+		b.addOrdered("k", "x", "d")
+		b.crash()
+		b.wantLine("x", "a", "b", "c", "late", "d")
+	}},
+	{"what was promoted waits, unmarked, and what ended has left its line", func(b *bench) {
+		b.attach(nil)
+		ds := b.addOrdered("k", "x", "a", "b", "c", "d")
+		b.settle(delivered(b.claimOne("x")))
+		b.cancel(ds[2], delivery.Cancelled)
+		b.crash()
+		if got := b.claimOne("x"); got.Event.ID != "b" || got.Progress != ds[1].Progress || got.OrderKey != "k" || got.Joined != ds[1].Joined {
+			b.Errorf("claimed %+v", got)
+		} else {
+			b.settle(delivered(got))
+		}
+		b.crash()
+		b.wantLine("x", "d")
+		b.crash()
+		b.addOrdered("k", "x", "e")
+		b.wantLine("x", "e")
+	}},
+	{"what was cancelled in hand ends, after its loss is on record", func(b *bench) {
+		b.attach(takeAll)
+		ds := b.addOrdered("k", "x", "a", "b")
+		other := b.add("other", "y")
+		b.cancel(ds[0], delivery.Pending)
+		b.cancelLane("y", 10, 1)
+		b.crash()
+		for _, d := range []*delivery.Delivery{ds[0], other} {
+			b.wantCancelled(d, 1)
+			if r := b.delivery(d); r.Transitions[0].Kind != delivery.Lost || r.Transitions[0].Attempt == nil {
+				b.Errorf("before: %+v", r.Transitions[0])
+			}
+		}
+		if q := b.rec.takeQueued(); len(q) != 1 || q[0] != (queued{"x", start}) {
+			b.Errorf("queued %v", q)
+		}
+		b.wantLine("x", "b")
+		b.crash()
+		b.wantLaneCounts(map[string]delivery.Counts{"x": {Delivered: 1, Cancelled: 1}, "y": {Cancelled: 1}})
+	}},
+	{"pending counts by lane are exact", func(b *bench) {
+		b.attach(takeAll)
+		ds := b.append(event("one", to("x"), to("y"), to("x")))[0].Deliveries
+		b.addOrdered("k", "y", "two", "three")
+		b.settle(delivered(ds[0]))
+		b.crash()
+		b.wantLaneCounts(map[string]delivery.Counts{"x": {Pending: 1, Delivered: 1}, "y": {Pending: 3}})
 	}},
 	{"more than one step of recovery holds is recovered", func(b *bench) {
 		b.attach(takeAll)

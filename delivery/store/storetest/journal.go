@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -155,6 +156,52 @@ var journalCases = []testCase{
 	}},
 }
 
+// wantLaneCounts wants LaneCounts to be exactly these, and Pending to agree.
+func (b *bench) wantLaneCounts(want map[string]delivery.Counts) {
+	b.Helper()
+	got, err := b.Store.LaneCounts(b.Context())
+	b.must(err)
+	if !maps.Equal(got, want) {
+		b.Errorf("lane counts %+v, want %+v", got, want)
+	}
+	for _, lane := range append(slices.Collect(maps.Keys(want)), "nobody's") {
+		if n := b.Store.Pending(lane); n != want[lane].Pending {
+			b.Errorf("%d pending at %s, want %d", n, lane, want[lane].Pending)
+		}
+	}
+}
+
+var laneCountsCases = []testCase{
+	{"deliveries count at home, wherever they are", func(b *bench) {
+		b.attach(takeAll)
+		b.wantLaneCounts(nil)
+		ds := b.append(event("a", to("x", "y"), to("x"), to("y")), ordered(event("b", to("x")), "k"), ordered(event("c", to("x")), "k"))[0].Deliveries
+		b.wantLaneCounts(map[string]delivery.Counts{"x": {Pending: 4}, "y": {Pending: 1}})
+		b.settle(attempted(ds[0], "timeout", func(p *delivery.Progress) { p.Target = 1 }), delivered(ds[1]), delivered(ds[2]))
+		b.wantLaneCounts(map[string]delivery.Counts{"x": {Pending: 3, Delivered: 1}, "y": {Delivered: 1}})
+		b.cancel(ds[0], delivery.Cancelled)
+		b.wantLaneCounts(map[string]delivery.Counts{"x": {Pending: 2, Delivered: 1, Cancelled: 1}, "y": {Delivered: 1}})
+	}},
+	{"decided, expired and deleted deliveries are counted", func(b *bench) {
+		b.attach(nil)
+		a := undecided("one")
+		b.append(a)
+		b.must(b.Store.Decide(b.Context(), a.Event.Seq, delivery.Routed, nil, "d2", []*delivery.Delivery{planned("x"), planned("y")}))
+		b.wantLaneCounts(map[string]delivery.Counts{"x": {Pending: 1}, "y": {Pending: 1}})
+		b.prune(start.Add(8*day), 2, 0)
+		b.wantLaneCounts(map[string]delivery.Counts{"x": {Exhausted: 1}, "y": {Exhausted: 1}})
+		b.prune(start.Add(39*day), 0, 1)
+		b.wantLaneCounts(nil)
+	}},
+	{"pending may be asked while the store calls the engine", func(b *bench) {
+		b.attach(func(*delivery.Delivery) bool { return b.Store.Pending("x") == 0 })
+		b.add("one", "x")
+		if n := b.Store.Pending("x"); n != 1 {
+			b.Errorf("%d pending", n)
+		}
+	}},
+}
+
 var closeCases = []testCase{
 	{"a closed store answers that it is unavailable, and closes twice", func(b *bench) {
 		b.attach(nil)
@@ -179,8 +226,11 @@ var closeCases = []testCase{
 			"SetState": func() error {
 				return l.SetState(ctx, delivery.LaneState{Paused: true})
 			},
-			"Event":  func() error { _, err := b.Store.Event(ctx, "one", nil); return err },
-			"Counts": func() error { _, err := b.Store.Counts(ctx); return err },
+			"CancelLane": func() error { _, _, err := b.Store.CancelLane(ctx, "x", 1); return err },
+			"LaneCounts": func() error { _, err := b.Store.LaneCounts(ctx); return err },
+			"Cancel":     func() error { _, err := b.Store.Cancel(ctx, d.ID); return err },
+			"Event":      func() error { _, err := b.Store.Event(ctx, "one", nil); return err },
+			"Counts":     func() error { _, err := b.Store.Counts(ctx); return err },
 			"Prune": func() error {
 				_, _, err := b.Store.Prune(ctx, delivery.Prune{Now: start, Expire: 1, Retention: 1})
 				return err

@@ -209,6 +209,55 @@ var claimCases = []testCase{
 			b.Errorf("claimed %v", eventIDs(ds))
 		}
 	}},
+	{"any number that come back earlier than what was claimed before are found, in order", func(b *bench) {
+		b.attach(nil)
+		l := b.lease("x") // held over all claims, so that a store may remember where it was
+		claim := func(c delivery.Claim) delivery.Claimed {
+			c.Now, c.MaxBytes = start.Add(time.Hour), 1<<20
+			got, err := l.Claim(b.Context(), c)
+			b.must(err)
+			return got
+		}
+		for _, n := range []int{3, 64, 65, 150} {
+			var early []string
+			batch := make([]delivery.Accept, n)
+			for i := range batch {
+				early = append(early, fmt.Sprint(n, "-early-", i))
+				batch[i] = event(early[i], to("x", "spare"))
+			}
+			b.append(batch...)
+			var back []delivery.Settlement
+			for _, d := range claim(delivery.Claim{Max: n}).Deliveries {
+				back = append(back, delivery.Settlement{Delivery: d, Return: true})
+			}
+			b.append(dueAt(event(fmt.Sprint(n, "-late-0"), to("x")), start.Add(time.Minute)),
+				dueAt(event(fmt.Sprint(n, "-late-1"), to("x", "spare")), start.Add(2*time.Minute)))
+			for range 2 { // an earlier claim of late ones
+				b.settle(retried(claim(delivery.Claim{Max: 1}).Deliveries[0], start.Add(time.Minute)))
+			}
+			slices.Reverse(back)
+			b.settle(back...)
+			// Refused, found in part, and behind a place: none of that may lose what stays.
+			odd := func(d *delivery.Delivery) bool { return d.Joined == 1 }
+			if got := claim(delivery.Claim{Max: 2, Movable: odd}); got.Left != n+1 || len(got.Deliveries) != 0 {
+				b.Errorf("%d: left %d of %d", n, got.Left, n+1)
+			}
+			some := claim(delivery.Claim{Max: 2})
+			if ids := eventIDs(some.Deliveries); !slices.Equal(ids, early[:2]) || !some.More {
+				b.Errorf("%d: claimed %v, more %v", n, ids, some.More)
+			}
+			behind := claim(delivery.Claim{Max: 1, After: some.Last})
+			if ids := eventIDs(behind.Deliveries); !slices.Equal(ids, early[2:3]) {
+				b.Errorf("%d: behind claimed %v", n, ids)
+			}
+			b.settle(delivery.Settlement{Delivery: behind.Deliveries[0], Return: true})
+			rest := claim(delivery.Claim{Max: 1000})
+			want := append(early[2:], fmt.Sprint(n, "-late-0"), fmt.Sprint(n, "-late-1"))
+			if ids := eventIDs(rest.Deliveries); !slices.Equal(ids, want) {
+				b.Errorf("%d: claimed %v, want %v", n, ids, want)
+			}
+		}
+	}},
 	{"due lists each lane once, with its earliest time", func(b *bench) {
 		b.attach(nil)
 		b.append(dueAt(event("a", to("x")), start.Add(time.Hour)), dueAt(event("b", to("x", "y")), start.Add(time.Minute)),
@@ -365,6 +414,8 @@ var laneCases = []testCase{
 		}
 		for _, want := range []delivery.LaneState{
 			{URL: "https://a.example/", HoldUntil: start, Disabled: "gone", DisabledAt: start.Add(time.Second), FailingSince: start, Paused: true},
+			{URL: "https://b.example/", Seen: true},
+			{Paused: true, Seen: true},
 			{URL: "https://b.example/"},
 		} {
 			b.must(l.SetState(b.Context(), want))

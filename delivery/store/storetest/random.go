@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -34,6 +35,7 @@ func runRandom(t *testing.T, open Open) {
 				bench: &bench{T: t, Opened: open(t), rec: &Recorder{}},
 				rng:   rand.New(rand.NewPCG(seed, 1)), //nolint:gosec // a seed must repeat a failure
 				model: map[string]*modelled{},
+				lines: map[string][]*modelled{},
 				lanes: map[string]delivery.LaneState{},
 			}
 			w.attach(w.coin)
@@ -52,8 +54,10 @@ type walk struct {
 	*bench
 
 	rng    *rand.Rand
-	model  map[string]*modelled // by delivery id
+	model  map[string]*modelled   // by delivery id
+	lines  map[string][]*modelled // by home and ordering key: those that have not ended, in the order in which they joined
 	lanes  map[string]delivery.LaneState
+	held   []*delivery.Event // undecided ones
 	events int
 	now    time.Duration
 }
@@ -63,7 +67,42 @@ type modelled struct {
 	d           *delivery.Delivery
 	p           delivery.Progress
 	handed      bool
+	cancelled   bool // while handed
 	transitions int
+}
+
+func (m *modelled) line() string { return m.d.Chain[0] + " " + m.d.OrderKey }
+
+// add puts a new delivery into the model, at the end of its line.
+func (w *walk) add(d *delivery.Delivery) *modelled {
+	m := &modelled{d: d, p: d.Progress}
+	w.model[d.ID] = m
+	if d.OrderKey != "" {
+		w.lines[m.line()] = append(w.lines[m.line()], m)
+	}
+	return m
+}
+
+// successor tells of a pending delivery whether another one of its line must end first.
+func (w *walk) successor(m *modelled) bool {
+	line := w.lines[m.line()]
+	return m.d.OrderKey != "" && len(line) > 0 && line[0] != m
+}
+
+// ended takes a delivery that is final out of its line.
+func (w *walk) ended(m *modelled) {
+	if m.d.OrderKey != "" {
+		w.lines[m.line()] = slices.DeleteFunc(w.lines[m.line()], func(o *modelled) bool { return o == m })
+	}
+}
+
+// end is an end without a try.
+func (w *walk) end(m *modelled, state delivery.State) {
+	m.p.Step++
+	m.p.State = state
+	m.transitions++
+	m.cancelled = false
+	w.ended(m)
 }
 
 var laneNames = []string{"a", "b", "c", "d"}
@@ -78,16 +117,22 @@ func (w *walk) chain() []string {
 
 func (w *walk) step() {
 	w.now += time.Duration(w.rng.IntN(2000)) * time.Millisecond
-	switch w.rng.IntN(10) {
-	case 0, 1, 2:
+	switch w.rng.IntN(40) {
+	case 0, 1, 2, 3, 4, 5, 6, 7, 8:
 		w.appendSome()
-	case 3, 4, 5:
+	case 9:
+		w.decideOne()
+	case 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21:
 		w.claimSomewhere()
-	case 6, 7, 8:
+	case 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33:
 		w.settleSome()
+	case 34, 35:
+		w.cancelOne()
+	case 36:
+		w.cancelSomewhere()
 	default:
 		lane := laneNames[w.rng.IntN(len(laneNames))]
-		st := delivery.LaneState{URL: fmt.Sprint("https://", w.rng.IntN(9)), Paused: w.rng.IntN(2) == 0}
+		st := delivery.LaneState{URL: fmt.Sprint("https://", w.rng.IntN(9)), Paused: w.rng.IntN(2) == 0, Seen: w.rng.IntN(2) == 0}
 		w.must(w.lease(lane).SetState(w.Context(), st))
 		w.lanes[lane] = st
 	}
@@ -101,6 +146,13 @@ func (w *walk) appendSome() {
 			chains[j] = w.chain()
 		}
 		batch[i] = dueAt(event(fmt.Sprint("e", w.events), chains...), start.Add(w.now))
+		for _, d := range batch[i].Deliveries {
+			d.OrderKey = w.orderKey()
+		}
+		if w.rng.IntN(8) == 0 {
+			batch[i].Event.Routing = delivery.Undecided
+			w.held = append(w.held, batch[i].Event)
+		}
 		w.events++
 	}
 	w.rec.mu.Lock()
@@ -108,7 +160,7 @@ func (w *walk) appendSome() {
 	w.rec.mu.Unlock()
 	for _, r := range w.append(batch...) {
 		for _, d := range r.Deliveries {
-			w.model[d.ID] = &modelled{d: d, p: d.Progress}
+			w.add(d)
 		}
 	}
 	handed := map[delivery.Key]bool{}
@@ -122,11 +174,87 @@ func (w *walk) appendSome() {
 	}
 }
 
+// orderKey is one of few, so that lines form.
+func (w *walk) orderKey() string { return []string{"", "", "k", "l"}[w.rng.IntN(4)] }
+
+// decideOne adds deliveries to an undecided event.
+func (w *walk) decideOne() {
+	if len(w.held) == 0 {
+		return
+	}
+	i := w.rng.IntN(len(w.held))
+	ev := w.held[i]
+	w.held = slices.Delete(w.held, i, i+1)
+	r, err := w.Store.Event(w.Context(), ev.ID, nil)
+	w.must(err)
+	has := func(home string) bool {
+		return slices.ContainsFunc(r.Deliveries, func(d *delivery.Delivery) bool { return d.Chain[0] == home })
+	}
+	var add, want []*delivery.Delivery
+	for _, home := range laneNames {
+		d := planned(home)
+		d.Due, d.OrderKey = start.Add(w.now), w.orderKey()
+		if add = append(add, d); !has(home) {
+			want = append(want, d)
+		}
+	}
+	w.must(w.Store.Decide(w.Context(), ev.Seq, delivery.Routed, nil, "d2", add))
+	for _, d := range want {
+		w.add(d)
+	}
+}
+
+// cancelOne cancels any delivery there ever was.
+func (w *walk) cancelOne() {
+	ids := slices.Sorted(maps.Keys(w.model))
+	if len(ids) == 0 {
+		return
+	}
+	id := ids[w.rng.IntN(len(ids))]
+	m := w.model[id]
+	state, err := w.Store.Cancel(w.Context(), id)
+	switch {
+	case m.p.State.Final():
+		if !errors.Is(err, delivery.ErrFinal) || state != m.p.State {
+			w.Fatalf("cancel %s: %v, %v; it is %v", id, state, err, m.p.State)
+		}
+		return
+	case err != nil || (state == delivery.Pending) != m.handed:
+		w.Fatalf("cancel %s: %v, %v; handed over %v", id, state, err, m.handed)
+	}
+	w.cancel(m)
+}
+
+func (w *walk) cancel(m *modelled) {
+	if m.handed {
+		m.cancelled = true
+		return
+	}
+	w.end(m, delivery.Cancelled)
+}
+
+// cancelSomewhere cancels all of a lane.
+func (w *walk) cancelSomewhere() {
+	lane := laneNames[w.rng.IntN(len(laneNames))]
+	n, more, err := w.Store.CancelLane(w.Context(), lane, delivery.MaxBatch)
+	w.must(err)
+	for _, m := range w.model {
+		at := delivery.Delivery{Chain: m.d.Chain, Progress: m.p}
+		if m.p.State == delivery.Pending && !m.cancelled && m.d.Chain[0] == lane && at.Lane() == lane {
+			w.cancel(m)
+			n--
+		}
+	}
+	if n != 0 || more {
+		w.Fatalf("cancelling lane %s: %d too many, more %v", lane, n, more)
+	}
+}
+
 // due lists what must be claimable at a lane, in order.
 func (w *walk) dueAt(lane string, movable bool) (ms []*modelled) {
 	for _, m := range w.model {
 		d := delivery.Delivery{Chain: m.d.Chain, Progress: m.p}
-		if !m.handed && m.p.State == delivery.Pending && d.Lane() == lane && !m.p.Due.After(start.Add(w.now)) && (!movable || d.Movable()) {
+		if !m.handed && !w.successor(m) && m.p.State == delivery.Pending && d.Lane() == lane && !m.p.Due.After(start.Add(w.now)) && (!movable || d.Movable()) {
 			ms = append(ms, m)
 		}
 	}
@@ -190,6 +318,13 @@ func (w *walk) settleSome() {
 			m.p = s.Transition.Progress
 			m.transitions++
 		}
+		switch {
+		case m.p.State.Final():
+			m.cancelled = false
+			w.ended(m)
+		case m.cancelled:
+			w.end(m, delivery.Cancelled)
+		}
 	}
 	w.settle(batch...)
 }
@@ -212,34 +347,35 @@ func (w *walk) crashed() {
 		w.must(err)
 		m.p.Due = r.Delivery.Due // the time of the recovery
 		w.now = max(w.now, m.p.Due.Sub(start))
+		if m.cancelled {
+			w.end(m, delivery.Cancelled)
+		}
 	}
 }
 
 // compare looks at all there is.
 func (w *walk) compare() {
 	want := delivery.Counts{Events: uint64(w.events)}
-	waiting := map[string]time.Time{}
+	waiting, lanes := map[string]time.Time{}, map[string]delivery.Counts{}
 	for id, m := range w.model {
 		r, err := w.Store.Delivery(w.Context(), id)
 		w.must(err)
 		if r.Delivery.Progress != m.p || len(r.Transitions) != m.transitions {
 			w.Fatalf("%s: %+v with %d transitions, want %+v with %d", id, r.Delivery.Progress, len(r.Transitions), m.p, m.transitions)
 		}
-		switch m.p.State {
-		case delivery.Pending:
-			want.Pending++
-			d := delivery.Delivery{Chain: m.d.Chain, Progress: m.p}
-			if t, ok := waiting[d.Lane()]; !ok || m.p.Due.Before(t) {
-				waiting[d.Lane()] = m.p.Due
-			}
-		case delivery.Delivered:
-			want.Delivered++
-		case delivery.Exhausted:
-			want.Exhausted++
-		case delivery.Cancelled:
-			want.Cancelled++
+		if r.Delivery.OrderKey != m.d.OrderKey || r.Delivery.Joined != m.d.Joined {
+			w.Fatalf("%s: key %q, joined at %d; want %q, %d", id, r.Delivery.OrderKey, r.Delivery.Joined, m.d.OrderKey, m.d.Joined)
+		}
+		home := lanes[m.d.Chain[0]]
+		tally(&want, m.p.State)
+		tally(&home, m.p.State)
+		lanes[m.d.Chain[0]] = home
+		d := delivery.Delivery{Chain: m.d.Chain, Progress: m.p}
+		if t, ok := waiting[d.Lane()]; m.p.State == delivery.Pending && !w.successor(m) && (!ok || m.p.Due.Before(t)) {
+			waiting[d.Lane()] = m.p.Due
 		}
 	}
+	w.wantLaneCounts(lanes)
 	if got := w.counts(); got != want {
 		w.Fatalf("counts %+v, want %+v", got, want)
 	}
@@ -253,5 +389,18 @@ func (w *walk) compare() {
 		if got, err := w.lease(lane).State(w.Context()); err != nil || got != want {
 			w.Fatalf("lane %s: %+v, %v; want %+v", lane, got, err, want)
 		}
+	}
+}
+
+func tally(c *delivery.Counts, s delivery.State) {
+	switch s {
+	case delivery.Pending:
+		c.Pending++
+	case delivery.Delivered:
+		c.Delivered++
+	case delivery.Exhausted:
+		c.Exhausted++
+	case delivery.Cancelled:
+		c.Cancelled++
 	}
 }

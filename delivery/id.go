@@ -1,4 +1,4 @@
-package httpapi
+package delivery
 
 import (
 	"crypto/rand"
@@ -10,16 +10,13 @@ import (
 // idPrefix of the event ids we make.
 const idPrefix = "evt_"
 
-// maxID bounds an event's id, ours or a publisher's.
-const maxID = 128
-
 // crockford is Crockford's base 32, in lower case: no i, l, o, u, so that ids survive being read aloud.
 const crockford = "0123456789abcdefghjkmnpqrstvwxyz"
 
-// newID makes an event id: evt_ and 26 characters for 48 bits of milliseconds and 80 random ones, the layout of a ULID.
+// NewEventID makes an event id: evt_ and 26 characters for 48 bits of milliseconds and 80 random ones, the layout of a ULID.
 // Ids made in different milliseconds sort by time; within one millisecond their order is arbitrary (order in the gateway
 // is by sequence number, never by id). 80 bits make two equal ids in one millisecond a matter of 10¹² tries.
-func newID(now time.Time) string {
+func NewEventID(now time.Time) string {
 	var id [16]byte
 	ms := uint64(now.UnixMilli()) // 48 bits last until the year 10889
 	binary.BigEndian.PutUint64(id[:8], ms<<16)
@@ -65,16 +62,5 @@ func random(p []byte) {
 	entropies.Put(e)
 }
 
-// validID tells whether s may be an event id: it goes out in headers, stands in URLs and names things in the store.
-func validID(s string) bool {
-	if s == "" || len(s) > maxID {
-		return false
-	}
-	for i := range len(s) {
-		c := s[i]
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '_' && c != '-' {
-			return false
-		}
-	}
-	return true
-}
+// EventIDFrom makes an event id of 128 bits, the same for the same bits.
+func EventIDFrom(bits [16]byte) string { return string(appendBase32([]byte(idPrefix), bits)) }
