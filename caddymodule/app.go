@@ -5,6 +5,7 @@
 //	config.go app.go the JSON config; its comments are the manual
 //	plan*.go         JSON config -> delivery.Plan: all that can fail fails here, before anything running is touched
 //	engine_pool.go   one engine per store, handed from config to config
+//	news.go          operational events -> Caddy's event app
 //	ingest.go verify.go admin.go   HTTP handlers and admin routes
 //	stores.go signers.go routers.go   the three namespaces for guest modules
 package caddymodule
@@ -60,6 +61,13 @@ type App struct {
 	// The most bytes one event may have. A batch may have 16 times as many. Default: `262144` (256 KiB).
 	MaxBody int64 `json:"max_body,omitempty"`
 
+	// How many attempts may begin in a time, over all endpoints and shared fairly among them. Default: off.
+	RateLimit *RateLimit `json:"rate_limit,omitempty"`
+
+	// The most deliveries that may be pending for one endpoint; past it events for it are refused with status 429. `0` is
+	// no bound. Default: `1000000`.
+	MaxPending *int `json:"max_pending,omitempty"`
+
 	// Attempts at once over all endpoints, shared fairly. Default: `1024`.
 	MaxInFlight int `json:"max_in_flight,omitempty"`
 
@@ -92,9 +100,11 @@ type App struct {
 
 	logger     *zap.Logger
 	logHandler slog.Handler
+	emit       emitter
 	plan       *delivery.Plan
 	store      Store
 	transports []*transport
+	profiles   map[string]*egressProfile // by name
 
 	lease    atomic.Pointer[lease] // set once, by Start or the first request, and kept for requests that outlive Stop
 	mu       sync.Mutex            // guards setting lease, and released
@@ -111,6 +121,11 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 func (a *App) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Logger()
 	a.logHandler = ctx.Slogger().Handler()
+	emit, err := newEmitter(ctx)
+	if err != nil {
+		return err
+	}
+	a.emit = emit
 
 	store, err := a.loadStore(ctx)
 	if err != nil {
@@ -140,7 +155,10 @@ func (a *App) Cleanup() error {
 	for _, t := range a.transports {
 		t.release()
 	}
-	a.transports = nil
+	for _, p := range a.profiles {
+		p.release()
+	}
+	a.transports, a.profiles = nil, nil
 	return err
 }
 
@@ -162,11 +180,12 @@ func (a *App) engine() (*delivery.Engine, error) {
 	if a.released || a.plan == nil {
 		return nil, errNotRunning
 	}
-	l, err := acquire(a.store, a.plan, a.logHandler)
+	l, err := acquire(a.store, a.plan, a.logHandler, a.emit)
 	if err != nil {
 		return nil, err
 	}
 	a.lease.Store(l)
+	a.reportEgress(l.shared.Engine)
 	return l.engine()
 }
 

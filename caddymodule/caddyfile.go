@@ -14,6 +14,8 @@ func init() {
 
 	httpcaddyfile.RegisterHandlerDirective("webhooks_ingest", parseIngest)
 	httpcaddyfile.RegisterDirectiveOrder("webhooks_ingest", httpcaddyfile.Before, "respond")
+	httpcaddyfile.RegisterHandlerDirective("webhooks_egress_list", parseEgressList)
+	httpcaddyfile.RegisterDirectiveOrder("webhooks_egress_list", httpcaddyfile.Before, "respond")
 	httpcaddyfile.RegisterHandlerDirective("webhooks_verify", parseVerify)
 	httpcaddyfile.RegisterDirectiveOrder("webhooks_verify", httpcaddyfile.After, "forward_auth")
 }
@@ -31,7 +33,7 @@ type option = func(d *caddyfile.Dispenser) error
 //		max_body <size>
 //		max_in_flight <n>
 //		header_prefix|user_agent <word>
-//		egress { … }
+//		egress [<name>] { … }
 //		match all|first
 //		defaults { … }
 //		endpoint <name> { … }
@@ -64,6 +66,8 @@ func (a *App) words() words {
 			"environment":   func(d *caddyfile.Dispenser) error { return some(d, &a.Environment) },
 			"catalog":       func(d *caddyfile.Dispenser) error { return onePath(d, &a.Catalog) },
 			"max_body":      func(d *caddyfile.Dispenser) error { return size(d, &a.MaxBody) },
+			"rate_limit":    func(d *caddyfile.Dispenser) error { return rateLimit(d, &a.RateLimit) },
+			"max_pending":   func(d *caddyfile.Dispenser) error { return offOrNumber(d, &a.MaxPending, 1, maxPending) },
 			"max_in_flight": func(d *caddyfile.Dispenser) error { return number(d, &a.MaxInFlight, 1, maxInFlight) },
 			"header_prefix": func(d *caddyfile.Dispenser) error { return one(d, &a.HeaderPrefix) },
 			"user_agent":    func(d *caddyfile.Dispenser) error { return one(d, &a.UserAgent) },
@@ -73,8 +77,8 @@ func (a *App) words() words {
 			"endpoint":      a.parseEndpoint,
 			"route":         a.parseRoute,
 		},
-		repeat: []string{"endpoint", "route"},
-		later:  []string{"rate_limit", "max_pending", "secret_key", "trace"},
+		repeat: []string{"egress", "endpoint", "route"},
+		later:  []string{"secret_key", "trace"},
 	}
 }
 

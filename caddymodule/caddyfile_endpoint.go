@@ -54,25 +54,31 @@ func (o *EndpointOptions) words(block string) words {
 	return words{
 		block: block,
 		options: map[string]option{
-			"description": func(d *caddyfile.Dispenser) error { return one(d, &o.Description) },
-			"events":      func(d *caddyfile.Dispenser) error { return some(d, &o.Events) },
-			"when":        func(d *caddyfile.Dispenser) error { return expression(d, &o.When, &o.WhenPos) },
-			"environment": func(d *caddyfile.Dispenser) error { return some(d, &o.Environment) },
-			"tenant":      func(d *caddyfile.Dispenser) error { return one(d, &o.Tenant) },
-			"signature":   o.parseSignature,
-			"retry":       o.parseRetry,
-			"jitter":      o.parseJitter,
-			"timeout":     func(d *caddyfile.Dispenser) error { return duration(d, &o.Timeout) },
-			"concurrency": func(d *caddyfile.Dispenser) error { return number(d, &o.Concurrency, 1, maxConcurrency) },
-			"breaker":     o.parseBreaker,
-			"backup":      func(d *caddyfile.Dispenser) error { return some(d, &o.Backup) },
-			"header":      o.parseHeader,
-			"tls":         o.parseTLS,
+			"description":   func(d *caddyfile.Dispenser) error { return one(d, &o.Description) },
+			"events":        func(d *caddyfile.Dispenser) error { return some(d, &o.Events) },
+			"when":          func(d *caddyfile.Dispenser) error { return expression(d, &o.When, &o.WhenPos) },
+			"environment":   func(d *caddyfile.Dispenser) error { return some(d, &o.Environment) },
+			"tenant":        func(d *caddyfile.Dispenser) error { return one(d, &o.Tenant) },
+			"signature":     o.parseSignature,
+			"retry":         o.parseRetry,
+			"jitter":        o.parseJitter,
+			"timeout":       func(d *caddyfile.Dispenser) error { return duration(d, &o.Timeout) },
+			"concurrency":   func(d *caddyfile.Dispenser) error { return number(d, &o.Concurrency, 1, maxConcurrency) },
+			"breaker":       o.parseBreaker,
+			"backup":        func(d *caddyfile.Dispenser) error { return some(d, &o.Backup) },
+			"rate_limit":    func(d *caddyfile.Dispenser) error { return rateLimit(d, &o.RateLimit) },
+			"ordered_by":    func(d *caddyfile.Dispenser) error { return expression(d, &o.OrderedBy, &o.OrderedByPos) },
+			"backup_after":  func(d *caddyfile.Dispenser) error { return number(d, &o.BackupAfter, 1, maxTries) },
+			"disable_after": func(d *caddyfile.Dispenser) error { return offOrDuration(d, &o.DisableAfter) },
+			"paused":        func(d *caddyfile.Dispenser) error { return bare(d, &o.Paused) },
+			"header":        o.parseHeader,
+			"egress":        func(d *caddyfile.Dispenser) error { return one(d, &o.Egress) },
+			"tls":           o.parseTLS,
+			"oauth2":        o.parseOAuth2,
 		},
 		repeat: []string{"header"},
 		later: []string{
-			"rate_limit", "backup_after", "ordered_by", "transform", "egress", "oauth2", "trace_context", "trace",
-			"disable_after", "paused",
+			"transform", "trace_context", "trace",
 		},
 	}
 }
@@ -228,8 +234,11 @@ func (o *EndpointOptions) parseHeader(d *caddyfile.Dispenser) error {
 //		server_name <name>
 //	}
 func (o *EndpointOptions) parseTLS(d *caddyfile.Dispenser) error {
-	t := new(EndpointTLS)
-	o.TLS = t
+	o.TLS = new(EndpointTLS)
+	return o.TLS.parse(d)
+}
+
+func (t *EndpointTLS) parse(d *caddyfile.Dispenser) error {
 	return words{
 		block: "tls",
 		options: map[string]option{

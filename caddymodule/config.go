@@ -7,23 +7,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// Egress is a way out of the gateway: which addresses deliveries may reach, and on which ports. By default only public
-// addresses on port 443 over https.
-type Egress struct {
-	// The profile's name. Only `default` exists in this version. Default: `default`.
-	Name string `json:"name,omitempty"`
-
-	// Addresses (`127.0.0.1`) and networks (`10.1.0.0/16`) that deliveries may reach although they are not public. They
-	// are compared with the address that is dialed, after name resolution. Default: none.
-	Allow []string `json:"allow,omitempty"`
-
-	// Ports that endpoints may use, or the one word `any`. Default: `443`.
-	Ports []string `json:"ports,omitempty"`
-
-	// Permit `http://` for endpoints whose address is inside `allow`. Default: `false`.
-	PlainHTTP bool `json:"plain_http,omitempty"`
-}
-
 // Endpoint is one URL that events are delivered to, with its secrets, limits and schedule.
 type Endpoint struct {
 	// How routes, logs, metrics and the API call the endpoint: 1 to 64 of `A-Z a-z 0-9 _ -`, not starting with `ep_`.
@@ -91,13 +74,52 @@ type EndpointOptions struct {
 	// Default: none.
 	Backup []string `json:"backup,omitempty"`
 
+	// An expression that gives a string: deliveries of events with the same string go one at a time, in the order of their
+	// acceptance, through retries and failover. An event for which it gives nothing goes in no order. Default: none.
+	OrderedBy string `json:"ordered_by,omitempty"`
+
+	// Where the text of `ordered_by` begins in the Caddyfile it was adapted from, as `file:line`. Default: none.
+	OrderedByPos string `json:"ordered_by_pos,omitempty"`
+
+	// After how many failed tries here a delivery moves on to a backup that is up, for good. Default: when all tries of
+	// `retry` have failed.
+	BackupAfter int `json:"backup_after,omitempty"`
+
+	// How many attempts may begin in a time. What is over the limit waits. Default: off.
+	RateLimit *RateLimit `json:"rate_limit,omitempty"`
+
+	// Takes the endpoint out of service after nothing but failures for so long; its deliveries go to the backups, or wait
+	// until it is resumed. `0` is never. Default: `5d`.
+	DisableAfter *caddy.Duration `json:"disable_after,omitempty"`
+
+	// Hold the endpoint back when it is first seen. After that whoever pauses and resumes it decides. Default: `false`.
+	Paused bool `json:"paused,omitempty"`
+
 	// Extra request headers. Hop-by-hop, content, signature and the gateway's own headers are refused. Placeholders like
 	// `{env.X}` and `{file.X}` in values are replaced at load. Default: none.
 	Header map[string][]string `json:"header,omitempty"`
 
+	// The name of the egress profile that deliveries leave by. Default: `default`.
+	Egress string `json:"egress,omitempty"`
+
 	// How the endpoint is verified, and how we identify ourselves to it. Default: the system's authorities, no client
 	// certificate.
 	TLS *EndpointTLS `json:"tls,omitempty"`
+
+	// The bearer token to send with every attempt. Default: none.
+	OAuth2 *OAuth2 `json:"oauth2,omitempty"`
+}
+
+// RateLimit is a number of attempts in a time. In no such time, wherever it begins, do more begin.
+type RateLimit struct {
+	// No limit, where `defaults` sets one. Default: `false`.
+	Off bool `json:"off,omitempty"`
+
+	// The number, and per `s`, `m` or `h`: `1000/m`. Required unless off.
+	Rate string `json:"rate,omitempty"`
+
+	// How many of them may begin at once after a quiet time. Default: a tenth.
+	Burst int `json:"burst,omitempty"`
 }
 
 // Secret is one signing secret of an endpoint.

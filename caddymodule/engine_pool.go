@@ -39,6 +39,7 @@ var errShutdownSlow = errors.New("the engine did not stop in time")
 type sharedEngine struct {
 	*delivery.Engine
 	logs   *liveLogs
+	news   *liveNews
 	closed atomic.Bool
 
 	leases []*lease // guarded by handover; newest last
@@ -50,11 +51,18 @@ type lease struct {
 	shared *sharedEngine
 	plan   *delivery.Plan
 	logs   slog.Handler
+	emit   emitter
+}
+
+// force lets the lease's config hear from the engine.
+func (l *lease) force() {
+	l.shared.logs.use(l.logs)
+	l.shared.news.use(l.emit)
 }
 
 // acquire opens the store's engine if it is not running, and puts the plan in force. When that fails, the plan before
 // stays in force, and what was opened for nothing is closed.
-func acquire(store Store, plan *delivery.Plan, logs slog.Handler) (*lease, error) {
+func acquire(store Store, plan *delivery.Plan, logs slog.Handler, emit emitter) (*lease, error) {
 	handover.Lock()
 	defer handover.Unlock()
 
@@ -63,10 +71,10 @@ func acquire(store Store, plan *delivery.Plan, logs slog.Handler) (*lease, error
 	if err != nil {
 		return nil, err
 	}
-	l := &lease{key: key, shared: v.(*sharedEngine), plan: plan, logs: logs}
+	l := &lease{key: key, shared: v.(*sharedEngine), plan: plan, logs: logs, emit: emit}
 	s := l.shared
 	s.leases = append(s.leases, l)
-	s.logs.use(logs)
+	l.force()
 	if err := s.Apply(plan); err != nil {
 		return nil, errors.Join(fmt.Errorf("applying the webhooks config: %w", err), l.drop())
 	}
@@ -81,11 +89,12 @@ func openEngine(store Store, logs slog.Handler) (caddy.Destructor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the webhooks store: %w", err)
 	}
-	e, err := delivery.Open(context.Background(), delivery.Config{Store: st, Logger: logger})
+	news := new(liveNews)
+	e, err := delivery.Open(context.Background(), delivery.Config{Store: st, Observer: news, Logger: logger})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the webhooks engine: %w", err), st.Close())
 	}
-	return &sharedEngine{Engine: e, logs: live}, nil
+	return &sharedEngine{Engine: e, logs: live, news: news}, nil
 }
 
 // engine is the running engine, as long as any config runs it.
@@ -112,7 +121,7 @@ func (l *lease) drop() error {
 	var err error
 	if n := len(s.leases); n > 0 && newest {
 		back := s.leases[n-1]
-		s.logs.use(back.logs)
+		back.force()
 		err = s.Apply(back.plan)
 	}
 	_, closing := engines.Delete(l.key)

@@ -33,6 +33,8 @@ const (
 	maxInFlight    = 1 << 16 // sockets one process may have open, at most
 	maxConcurrency = 1000
 	maxCount       = 1 << 20 // breaker counts
+	maxPending     = 1 << 30 // deliveries of one endpoint
+	maxTries       = 100     // of backup_after: more than any schedule has
 	maxName        = payload.MaxName
 	// maxBodyLimit is what the store takes for one event.
 	maxBodyLimit = 8 << 20
@@ -68,6 +70,10 @@ func (a *App) buildPlan(ctx caddy.Context) (*delivery.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	rate, err := a.RateLimit.settings()
+	if err != nil {
+		return nil, fmt.Errorf("rate_limit: %w", err)
+	}
 	return &delivery.Plan{
 		Router:       router,
 		Endpoints:    endpoints,
@@ -78,12 +84,22 @@ func (a *App) buildPlan(ctx caddy.Context) (*delivery.Plan, error) {
 		Retention:    cmp.Or(time.Duration(a.Retention), delivery.DefaultRetention),
 		Drain:        cmp.Or(time.Duration(a.Drain), delivery.DefaultDrain),
 		MaxInFlight:  cmp.Or(a.MaxInFlight, delivery.DefaultMaxInFlight),
+		Rate:         rate,
+		MaxPending:   valueOr(a.MaxPending, delivery.DefaultMaxPending),
 		Intake: delivery.Intake{
 			Environments: a.Environment,
 			Catalog:      catalog,
 			MaxBody:      cmp.Or(a.MaxBody, delivery.DefaultMaxBody),
 		},
 	}, nil
+}
+
+// valueOr is what p points to, or a default.
+func valueOr[T any](p *T, d T) T {
+	if p == nil {
+		return d
+	}
+	return *p
 }
 
 // check refuses values that no default and no other option could make right.
@@ -100,6 +116,7 @@ func (a *App) check() error {
 		refuse(d < 0, "%s must be positive", name)
 	}
 	refuse(a.MaxBody < 0 || a.MaxBody > maxBodyLimit, "max_body must be from 1 byte to %d (8 MiB)", maxBodyLimit)
+	refuse(a.MaxPending != nil && (*a.MaxPending < 0 || *a.MaxPending > maxPending), "max_pending must be from 0 (off) to %d", maxPending)
 	refuse(a.MaxInFlight < 0 || a.MaxInFlight > maxInFlight, "max_in_flight must be from 1 to %d", maxInFlight)
 	refuse(a.HeaderPrefix != "" && !httpguts.ValidHeaderFieldName(a.HeaderPrefix), "header_prefix %q cannot be in a header name", a.HeaderPrefix)
 	refuse(!httpguts.ValidHeaderFieldValue(a.UserAgent), "user_agent %q cannot be a header value", a.UserAgent)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -17,19 +18,19 @@ import (
 	"github.com/atoship/caddy-webhooks/delivery/gate"
 	"github.com/atoship/caddy-webhooks/delivery/retry"
 	"github.com/atoship/caddy-webhooks/delivery/sign"
+	"github.com/atoship/caddy-webhooks/rules"
 )
 
 // buildEndpoints translates every endpoint and reports the mistakes of all of them.
 func (a *App) buildEndpoints(ctx caddy.Context) (map[string]*delivery.Endpoint, error) {
-	exit, err := a.egressProfile()
-	if err != nil {
+	if err := a.buildEgress(ctx); err != nil {
 		return nil, err
 	}
 	endpoints := make(map[string]*delivery.Endpoint, len(a.Endpoint))
 	var errs []error
 	for i := range a.Endpoint {
 		e := &a.Endpoint[i]
-		built, err := a.buildEndpoint(ctx, e, exit)
+		built, err := a.buildEndpoint(ctx, e)
 		if err != nil {
 			errs = append(errs, placed(e.Pos, fmt.Errorf("endpoint %s: %w", e.Name, err)))
 			continue
@@ -47,8 +48,12 @@ func (a *App) buildEndpoints(ctx caddy.Context) (map[string]*delivery.Endpoint, 
 	return endpoints, errors.Join(errs...)
 }
 
-func (a *App) buildEndpoint(ctx caddy.Context, e *Endpoint, exit *egressProfile) (*delivery.Endpoint, error) {
+func (a *App) buildEndpoint(ctx caddy.Context, e *Endpoint) (*delivery.Endpoint, error) {
 	o := e.over(a.Defaults)
+	exit, err := a.egressNamed(o.Egress)
+	if err != nil {
+		return nil, err
+	}
 	if e.URL == "" {
 		return nil, errors.New("url is required")
 	}
@@ -76,6 +81,17 @@ func (a *App) buildEndpoint(ctx caddy.Context, e *Endpoint, exit *egressProfile)
 	if err != nil {
 		return nil, err
 	}
+	order, err := o.order(e.Name)
+	if err != nil {
+		return nil, err
+	}
+	rate, err := o.RateLimit.settings()
+	if err != nil {
+		return nil, fmt.Errorf("rate_limit: %w", err)
+	}
+	if o.BackupAfter < 0 || o.BackupAfter > maxTries || valueOr(o.DisableAfter, 0) < 0 {
+		return nil, fmt.Errorf("backup_after must be from 1 to %d, disable_after positive or 0", maxTries)
+	}
 	if o.Timeout < 0 || o.Concurrency < 0 || o.Concurrency > maxConcurrency {
 		return nil, fmt.Errorf("timeout must be positive, concurrency from 1 to %d", maxConcurrency)
 	}
@@ -83,18 +99,28 @@ func (a *App) buildEndpoint(ctx caddy.Context, e *Endpoint, exit *egressProfile)
 	if err != nil {
 		return nil, err
 	}
+	way, err := a.authorized(ctx, e, &o, exit, out.For(e.Name))
+	if err != nil {
+		return nil, err
+	}
 	return &delivery.Endpoint{
-		Name:        e.Name,
-		Description: o.Description,
-		URL:         target,
-		Signer:      signer,
-		Retry:       schedule,
-		Timeout:     cmp.Or(time.Duration(o.Timeout), delivery.DefaultTimeout),
-		Concurrency: cmp.Or(o.Concurrency, delivery.DefaultConcurrency),
-		Breaker:     breaker,
-		Backups:     o.Backup,
-		Header:      header,
-		Transport:   out,
+		Name:         e.Name,
+		Description:  o.Description,
+		URL:          target,
+		Signer:       signer,
+		Retry:        schedule,
+		Timeout:      cmp.Or(time.Duration(o.Timeout), delivery.DefaultTimeout),
+		Concurrency:  cmp.Or(o.Concurrency, delivery.DefaultConcurrency),
+		Breaker:      breaker,
+		Backups:      o.Backup,
+		BackupAfter:  o.BackupAfter,
+		DisableAfter: time.Duration(valueOr(o.DisableAfter, caddy.Duration(delivery.DefaultDisableAfter))),
+		Order:        order,
+		Paused:       o.Paused,
+		Notices:      slices.DeleteFunc(slices.Clone(o.Events), func(p string) bool { return !delivery.IsNotice(p) }),
+		Rate:         rate,
+		Header:       header,
+		Transport:    way,
 	}, nil
 }
 
@@ -117,10 +143,19 @@ func (o EndpointOptions) over(d *EndpointOptions) EndpointOptions {
 	o.Concurrency = cmp.Or(o.Concurrency, d.Concurrency)
 	o.Breaker = cmp.Or(o.Breaker, d.Breaker)
 	o.Backup = either(o.Backup, d.Backup)
+	if o.OrderedBy == "" {
+		o.OrderedBy, o.OrderedByPos = d.OrderedBy, d.OrderedByPos
+	}
+	o.BackupAfter = cmp.Or(o.BackupAfter, d.BackupAfter)
+	o.RateLimit = cmp.Or(o.RateLimit, d.RateLimit)
+	o.DisableAfter = cmp.Or(o.DisableAfter, d.DisableAfter)
+	o.Paused = o.Paused || d.Paused
 	if o.Header == nil {
 		o.Header = d.Header
 	}
+	o.Egress = cmp.Or(o.Egress, d.Egress)
 	o.TLS = cmp.Or(o.TLS, d.TLS)
+	o.OAuth2 = cmp.Or(o.OAuth2, d.OAuth2)
 	return o
 }
 
@@ -190,6 +225,18 @@ func loadSchemes(ctx caddy.Context, raw []json.RawMessage) ([]Signer, error) {
 		schemes = append(schemes, s)
 	}
 	return schemes, nil
+}
+
+// order compiles ordered_by; nil without one.
+func (o *EndpointOptions) order(endpoint string) (delivery.Keyer, error) {
+	if o.OrderedBy == "" {
+		return nil, nil //nolint:nilnil // no order is no mistake
+	}
+	key, err := rules.CompileKey("endpoint "+strconv.Quote(endpoint), "ordered_by", rules.Expr{Text: o.OrderedBy, Pos: parsePos(o.OrderedByPos)})
+	if err != nil {
+		return nil, err
+	}
+	return delivery.RuleKeyer{Expr: key}, nil
 }
 
 func (o *EndpointOptions) schedule() (retry.Schedule, error) {

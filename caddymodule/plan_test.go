@@ -134,7 +134,6 @@ func TestPlanRefusesWhatCannotWork(t *testing.T) {
 		"body beyond the store":       {&App{MaxBody: 9 << 20}, "max_body"},
 		"prefix that is no name":      {&App{HeaderPrefix: "X Y"}, "header_prefix"},
 		"agent with a line break":     {&App{UserAgent: "a\r\nX: y"}, "user_agent"},
-		"other egress profile":        {&App{Egress: []Egress{{Name: "other"}}}, "only `default`"},
 		"allow that is no address":    {&App{Egress: []Egress{{Allow: []string{"localhost"}}}}, "localhost"},
 		"port out of range":           {&App{Egress: []Egress{{Ports: []string{"70000"}}}}, "70000"},
 		"catalog that does not exist": {&App{Catalog: "/nowhere/events.json"}, "reading the catalog"},

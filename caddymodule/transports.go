@@ -23,7 +23,8 @@ type transport struct {
 	refs int // guarded by transports
 }
 
-// transportID is all that makes two transports different: what may be dialed, who is believed, and who we say we are.
+// transportID is all that makes two transports different: where we come from, what may be dialed, who is believed, and who
+// we say we are. Within one, the connections of each source address and proxy are apart.
 type transportID struct {
 	transportKey
 	roots *x509.CertPool // nil: the system's
@@ -31,6 +32,7 @@ type transportID struct {
 
 // transportKey is the part of an identity that can be looked up; roots can only be compared.
 type transportKey struct {
+	exit              *exit // sources and proxies; nil: none
 	allow             string
 	plainHTTP         bool
 	idle, idlePerHost int
@@ -52,16 +54,15 @@ func (a *App) transport(ctx caddy.Context, exit *egressProfile, settings *Endpoi
 	}
 	id := transportID{
 		transportKey: transportKey{
+			exit:        exit.exit,
 			allow:       fmt.Sprint(exit.allow),
 			plainHTTP:   exit.profile.PlainHTTP,
 			idle:        exit.profile.Idle,
 			idlePerHost: exit.profile.IdlePerHost,
 			serverName:  config.ServerName,
+			certificate: certificateID(config),
 		},
 		roots: config.RootCAs,
-	}
-	if len(config.Certificates) > 0 {
-		id.certificate = sha256.Sum256(slices.Concat(config.Certificates[0].Certificate...))
 	}
 
 	transports.Lock()
@@ -80,6 +81,14 @@ func (a *App) transport(ctx caddy.Context, exit *egressProfile, settings *Endpoi
 	same[i].refs++
 	a.transports = append(a.transports, same[i])
 	return same[i], nil
+}
+
+// certificateID stands for the client certificate of a config; it is zero without one.
+func certificateID(config *tls.Config) (id [sha256.Size]byte) {
+	if len(config.Certificates) > 0 {
+		id = sha256.Sum256(slices.Concat(config.Certificates[0].Certificate...))
+	}
+	return id
 }
 
 // release gives up one use. The last one closes the connections not in use: their addresses were judged by rules that no

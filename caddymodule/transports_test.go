@@ -13,17 +13,23 @@ import (
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
 )
 
 // exitTo is a way out to this machine, for an app that is never started.
-func exitTo(t *testing.T, a *App) *egressProfile {
+func exitTo(t *testing.T, a *App, change ...func(*Egress)) *egressProfile {
 	t.Helper()
 	a.Egress = []Egress{{Allow: []string{"127.0.0.1"}, Ports: []string{"any"}}}
-	exit, err := a.egressProfile()
-	if err != nil {
+	for _, f := range change {
+		f(&a.Egress[0])
+	}
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
+	t.Cleanup(cancel)
+	a.logger = zap.NewNop()
+	if err := a.buildEgress(ctx); err != nil {
 		t.Fatal(err)
 	}
-	return exit
+	return a.profiles[defaultEgress]
 }
 
 func trusting(t *testing.T, certs ...*x509.Certificate) *EndpointTLS {

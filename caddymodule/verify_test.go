@@ -225,7 +225,7 @@ func TestVerifyRefusesConfigsItCannotKeep(t *testing.T) {
 		"no secret":                       {Verify{Signature: "standard"}, "secret"},
 		"unset secret":                    {Verify{Signature: "standard", Secret: []string{"{env.TEST_WEBHOOKS_EMPTY}"}}, "{env.TEST_WEBHOOKS_EMPTY}: the environment variable is not set"},
 		"missing file":                    {Verify{Signature: "standard", Secret: []string{"{file./nowhere/x}"}}, "{file./nowhere/x}: the file is missing"},
-		"unknown scheme":                  {Verify{Signature: "stripe", Secret: []string{testSecret}}, "stripe"},
+		"unknown scheme":                  {Verify{Signature: "rot13", Secret: []string{testSecret}}, "rot13"},
 		"no scheme":                       {Verify{Secret: []string{testSecret}}, "signature is required"},
 	} {
 		ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})

@@ -60,10 +60,10 @@ func (l *lane) learn(v retry.Verdict, a *Attempt, tried *Endpoint, news bool) {
 	case l.state.Disabled != "":
 	case v.Disable:
 		changed = true
-		l.disableLocked(DisabledGone, "endpoint disabled: it answered 410 Gone", news)
+		l.disableLocked(DisabledGone, news)
 	case limit > 0 && !since.IsZero() && a.Started.Sub(since) >= limit:
 		changed = true
-		l.disableLocked(DisabledFailing, "endpoint disabled: nothing but failures for too long", news)
+		l.disableLocked(DisabledFailing, news)
 	}
 	if changed {
 		l.state.URL = l.ep.URL.String()
@@ -77,9 +77,9 @@ const (
 	DisabledFailing = "failing" // nothing but failures for Endpoint.DisableAfter
 )
 
-func (l *lane) disableLocked(reason, text string, news bool) {
+func (l *lane) disableLocked(reason string, news bool) {
 	l.state.Disabled, l.state.DisabledAt = reason, stamp(time.Now())
-	l.e.log.Warn(text, slog.String("endpoint", l.name), slog.Time("failing_since", l.state.FailingSince))
+	l.e.log.Warn("endpoint disabled", slog.String("endpoint", l.name), slog.String("reason", reason), slog.Time("failing_since", l.state.FailingSince))
 	l.publishLocked()
 	if !news {
 		l.e.Notify(Notice{Type: NoticeEndpointDisabled, Endpoint: l.name, Data: map[string]any{"reason": reason}})

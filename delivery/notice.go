@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -111,9 +112,7 @@ func (e *Engine) acceptNotice(n Notice) error {
 // noticeEvent makes the event; its data are the notice's, with the endpoint.
 func (p *Plan) noticeEvent(n Notice) (*Event, error) {
 	data := make(map[string]any, len(n.Data)+1)
-	for k, v := range n.Data {
-		data[k] = v
-	}
+	maps.Copy(data, n.Data)
 	if n.Endpoint != "" {
 		data["endpoint"] = n.Endpoint
 	}

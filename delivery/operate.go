@@ -114,7 +114,7 @@ func (e *Engine) operate(ctx context.Context, name, what string, change func(*La
 	l.publishLocked()
 	l.pumpLocked()
 	l.mu.Unlock()
-	e.log.Info("endpoint "+what, slog.String("endpoint", name))
+	e.log.Info("an operator changed an endpoint", slog.String("endpoint", name), slog.String("to", what))
 	return nil
 }
 

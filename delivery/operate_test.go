@@ -322,7 +322,7 @@ func TestDeliveriesOfOperationalEventsRaiseNone(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(t *testing.T, w *world) {
 		all := func(ep *delivery.Endpoint) { ep.Notices = []string{"webhooks.*"} }
-		subscribed := routeTo{decide: func(ev *delivery.Event) delivery.Decision {
+		subscribed := routeTo{decide: func(*delivery.Event) delivery.Decision {
 			return delivery.Decision{Targets: []delivery.Target{
 				{Route: delivery.SubscriptionPrefix + "a", Primary: "a"}, {Route: delivery.SubscriptionPrefix + "b", Primary: "b"},
 			}}

@@ -51,7 +51,7 @@ func TestOneKeyGoesInOrderThroughRetriesFailoverAndACrash(t *testing.T) {
 			return status(200)
 		}
 		w.answer("a", failing)
-		w.answer("b", func(n int, r *http.Request) (*http.Response, error) {
+		w.answer("b", func(n int, _ *http.Request) (*http.Response, error) {
 			if n == 1 {
 				return status(500)
 			}

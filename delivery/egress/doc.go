@@ -13,6 +13,16 @@
 // it is dialled (DNS rebinding). The first gives a clear error while the
 // person who typed it is looking.
 //
+// Where requests leave from is a profile's: a [Pool] of source addresses, of
+// which each endpoint sticks to one, and [Proxies] in failover order.
+//
+//	attempt ─► exit      picks source and proxy   pool.go rendezvous.go backoff.go
+//	        ─► way       connections of that route alone   transport.go
+//	        ─► dialer    resolve, judge, bind, connect or ask for a tunnel   dial.go tunnel.go
+//
+// What fails there on our side is an error whose Outcome is "local" (see
+// [SourceError] and [ProxyError]) and is tried by the next source or proxy.
+//
 // Redirects are not followed at this level, response bodies are not
 // decompressed, and proxy settings of the environment are ignored.
 package egress

@@ -32,40 +32,88 @@ func (e *BlockedError) Is(target error) bool { return target == ErrBlocked }
 func (e *BlockedError) Outcome() string { return "address_blocked" }
 
 // Guard decides which addresses may be dialled: public unicast ones, and what
-// the operator allows. It never changes; the zero value and nil allow public
-// ones only.
+// the operator's [Rules] change about that. It never changes and is safe for
+// concurrent use; the zero value and nil allow public ones only.
+//
+// Where a name has several addresses each is judged by itself: the blocked
+// ones are passed over, the others may be dialled. To refuse the name for one
+// of them would protect nothing more, and let a stray record stop an endpoint.
 type Guard struct {
-	allow []netip.Prefix
+	allow, deny, nat64 []netip.Prefix
+	own                func(netip.AddrPort) bool
 }
 
-// NewGuard makes a guard with exceptions. An allowed prefix overrides every
-// other rule, but an address with a zone is refused all the same.
+// Rules are what an operator may change about a [Guard]. Of several that
+// speak of one address the first of these decides: a zone, Deny, Allow, Own,
+// the special ranges.
+type Rules struct {
+	// Allow holds exceptions: what is in them may be dialled.
+	Allow []netip.Prefix
+	// Deny holds public addresses that are not to be dialled, such as the
+	// address that a router translates to this machine's.
+	Deny []netip.Prefix
+	// NAT64 holds the prefixes, of length 96, under which the network
+	// translates to IPv4 (RFC 6052). An address in one is judged as the IPv4
+	// address in its low 32 bits. For networks without IPv4, where a name
+	// server makes such addresses up for every IPv4 endpoint.
+	NAT64 []netip.Prefix
+	// Own tells whether a socket of ours answers at an address and port. It
+	// is asked for every connection, with the address unmapped: it must be
+	// quick and safe for concurrent use. Nil: never. See [OwnListeners].
+	Own func(netip.AddrPort) bool
+}
+
+// NewGuard makes a guard with exceptions and no other rules.
 func NewGuard(allow ...netip.Prefix) *Guard {
-	g := &Guard{}
-	for _, p := range allow {
-		g.allow = append(g.allow, unmapPrefix(p))
+	return &Guard{allow: unmapPrefixes(allow)}
+}
+
+// Guard makes a guard of the rules.
+func (r Rules) Guard() (*Guard, error) {
+	for _, p := range r.NAT64 {
+		if !p.IsValid() || p.Addr().Is4() || p.Addr().Is4In6() || p.Bits() != 96 {
+			return nil, fmt.Errorf("egress nat64: %s is not an IPv6 prefix of length 96, such as 64:ff9b::/96", p)
+		}
 	}
-	return g
+	return &Guard{
+		allow: unmapPrefixes(r.Allow),
+		deny:  unmapPrefixes(r.Deny),
+		nat64: unmapPrefixes(r.NAT64),
+		own:   r.Own,
+	}, nil
 }
 
 // ParseAllow reads one exception: an address or a prefix. A prefix with bits
 // set past its length is an error, as it is more likely a typing error than meant.
-func ParseAllow(s string) (netip.Prefix, error) {
+func ParseAllow(s string) (netip.Prefix, error) { return parsePrefix("allow", s) }
+
+// ParseDeny reads one refusal, in the form that [ParseAllow] reads.
+func ParseDeny(s string) (netip.Prefix, error) { return parsePrefix("deny", s) }
+
+func parsePrefix(option, s string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(s); err == nil {
 		if a.Zone() != "" {
-			return netip.Prefix{}, fmt.Errorf("egress allow %q: an address with a zone cannot be allowed", s)
+			return netip.Prefix{}, fmt.Errorf("egress %s %q: an address with a zone is refused whatever the rules", option, s)
 		}
 		a = a.Unmap()
 		return netip.PrefixFrom(a, a.BitLen()), nil
 	}
 	p, err := netip.ParsePrefix(s)
 	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("egress allow %q is neither an address nor a prefix such as 10.1.0.0/16", s)
+		return netip.Prefix{}, fmt.Errorf("egress %s %q is neither an address nor a prefix such as 10.1.0.0/16", option, s)
 	}
 	if p != p.Masked() {
-		return netip.Prefix{}, fmt.Errorf("egress allow %q: did you mean %s?", s, p.Masked())
+		return netip.Prefix{}, fmt.Errorf("egress %s %q: did you mean %s?", option, s, p.Masked())
 	}
 	return unmapPrefix(p), nil
+}
+
+func unmapPrefixes(prefixes []netip.Prefix) []netip.Prefix {
+	unmapped := make([]netip.Prefix, len(prefixes))
+	for i, p := range prefixes {
+		unmapped[i] = unmapPrefix(p)
+	}
+	return unmapped
 }
 
 // unmapPrefix turns a prefix of IPv4-mapped addresses into the IPv4 one, since
@@ -77,87 +125,69 @@ func unmapPrefix(p netip.Prefix) netip.Prefix {
 	return p.Masked()
 }
 
-// Check returns nil if a may be dialled, else a [*BlockedError].
-func (g *Guard) Check(a netip.Addr) error {
-	if !a.IsValid() {
-		return &BlockedError{a, "not an IP address"}
+// CheckDial returns nil if a connection to ap may be made, else a
+// [*BlockedError]. It is Check and the Own rule.
+func (g *Guard) CheckDial(ap netip.AddrPort) error {
+	a := ap.Addr()
+	if err := g.Check(a); err != nil {
+		return err
 	}
-	if a.Zone() != "" {
-		return &BlockedError{a, "zone (a link of this machine)"}
-	}
-	a = a.Unmap()
-	if g.Allowed(a) {
+	if g == nil || g.own == nil || g.Allowed(a) {
 		return nil
 	}
-	if a.Is4() {
-		if i := slices.IndexFunc(denied4, func(d denied) bool { return d.Contains(a) }); i >= 0 {
-			return &BlockedError{a, denied4[i].why}
-		}
-		return nil
-	}
-	if !global6.Contains(a) {
-		return &BlockedError{a, "not global unicast (outside 2000::/3)"}
-	}
-	if i := slices.IndexFunc(denied6, func(d denied) bool { return d.Contains(a) }); i >= 0 {
-		return &BlockedError{a, denied6[i].why}
+	if g.own(netip.AddrPortFrom(g.plain(a), ap.Port())) {
+		return &BlockedError{a, "this machine's own (`allow` it to deliver there)"}
 	}
 	return nil
 }
 
-// Allowed reports whether a is one of the exceptions.
-func (g *Guard) Allowed(a netip.Addr) bool {
-	if g == nil || a.Zone() != "" {
-		return false
+// Check returns nil if a may be dialled as far as its port does not matter,
+// else a [*BlockedError].
+func (g *Guard) Check(a netip.Addr) error {
+	switch {
+	case !a.IsValid():
+		return &BlockedError{a, "not an IP address"}
+	case a.Zone() != "":
+		return &BlockedError{a, "zone (a link of this machine)"}
+	case g.denied(a):
+		return &BlockedError{a, "denied by the egress profile"}
+	case g.Allowed(a):
+		return nil
 	}
+	if why := special(g.plain(a)); why != "" {
+		return &BlockedError{a, why}
+	}
+	return nil
+}
+
+// Allowed reports whether a is one of the exceptions, and not denied.
+func (g *Guard) Allowed(a netip.Addr) bool {
+	return g != nil && a.Zone() == "" && !g.denied(a) && g.in(g.allow, a)
+}
+
+func (g *Guard) denied(a netip.Addr) bool { return g != nil && g.in(g.deny, a) }
+
+// in looks for a as it is and as it is judged: a rule may be about either.
+func (g *Guard) in(prefixes []netip.Prefix, a netip.Addr) bool {
+	return contains(prefixes, a.Unmap()) || contains(prefixes, g.plain(a))
+}
+
+// plain is the address that a means: IPv4 out of its mapped form, and out of
+// the operator's NAT64.
+func (g *Guard) plain(a netip.Addr) netip.Addr {
 	a = a.Unmap()
-	return slices.ContainsFunc(g.allow, func(p netip.Prefix) bool { return p.Contains(a) })
+	if g != nil && contains(g.nat64, a) {
+		return low32(a)
+	}
+	return a
 }
 
-type denied struct {
-	netip.Prefix
-	why string
+func contains(prefixes []netip.Prefix, a netip.Addr) bool {
+	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-func deny(prefix, why string) denied {
-	return denied{netip.MustParsePrefix(prefix), why + " (" + prefix + ")"}
-}
-
-// denied4 is the IANA IPv4 Special-Purpose Address Registry (RFC 6890) with
-// multicast and class E, and one address that is in no registry.
-var denied4 = []denied{
-	deny("0.0.0.0/8", "this network"), // Linux takes 0.0.0.0 for the machine itself
-	deny("10.0.0.0/8", "private"),
-	deny("100.64.0.0/10", "carrier NAT"), // and the metadata address of some clouds
-	deny("127.0.0.0/8", "loopback"),
-	deny("169.254.0.0/16", "link-local"), // 169.254.169.254 is the usual metadata address
-	deny("172.16.0.0/12", "private"),
-	deny("192.0.0.0/24", "protocol assignments"),
-	deny("192.0.2.0/24", "documentation"),
-	deny("192.31.196.0/24", "AS112"),
-	deny("192.52.193.0/24", "AMT"),
-	deny("192.88.99.0/24", "6to4 relay"),
-	deny("192.168.0.0/16", "private"),
-	deny("192.175.48.0/24", "AS112"),
-	deny("198.18.0.0/15", "benchmarking"),
-	deny("198.51.100.0/24", "documentation"),
-	deny("203.0.113.0/24", "documentation"),
-	deny("224.0.0.0/4", "multicast"),
-	deny("240.0.0.0/4", "reserved or broadcast"),
-	deny("168.63.129.16/32", "Azure WireServer"), // a public address that means the host below each Azure VM
-}
-
-// global6 is all of IPv6 that is routed. What it leaves out includes ::1,
-// IPv4-compatible ::/96, NAT64 64:ff9b::/96 and 64:ff9b:1::/48, discard
-// 100::/64, 5f00::/16, unique local fc00::/7 (with fd00:ec2::254), link-local
-// fe80::/10, site-local fec0::/10 and multicast ff00::/8.
-var global6 = netip.MustParsePrefix("2000::/3")
-
-// denied6 are the special ranges within global6 (IANA IPv6 Special-Purpose
-// Address Registry). Teredo and 6to4 carry an IPv4 address inside.
-var denied6 = []denied{
-	deny("2001::/23", "protocol assignments, Teredo, ORCHID"),
-	deny("2001:db8::/32", "documentation"),
-	deny("2002::/16", "6to4"),
-	deny("2620:4f:8000::/48", "AS112"),
-	deny("3fff::/20", "documentation"),
+// low32 is the IPv4 address at the end of an IPv6 one.
+func low32(a netip.Addr) netip.Addr {
+	b := a.As16()
+	return netip.AddrFrom4([4]byte(b[12:]))
 }

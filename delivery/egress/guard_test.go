@@ -70,6 +70,10 @@ func TestGuardRanges(t *testing.T) {
 		{"AS112 v6", "2620:4f:8000:: 2620:4f:8000:ffff:ffff:ffff:ffff:ffff", "2620:4f:7fff:: 2620:4f:8001::"},
 		// 3fff::/20
 		{"documentation v6, new", "3fff:: 3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff", "3fff:1000:: 3ffe:ffff:ffff:ffff:ffff:ffff:ffff:ffff"},
+		// RFC 5214: under any prefix, a tunnel takes the end for an IPv4 address; with the bit for "globally unique" as well
+		{"ISATAP", "2a00::5efe:127.0.0.1 2a00::200:5efe:10.0.0.1 2a00:1:2:3:0:5efe:a9fe:a9fe", "2a00::5efe:8.8.8.8 2a00::5eff:127.0.0.1 2a00::100:5efe:127.0.0.1"},
+		// metadata services: most clouds, Amazon's containers, Alibaba, Oracle, Amazon's and Google's in IPv6
+		{"metadata services", "169.254.169.254 169.254.170.2 100.100.100.200 192.0.0.192 fd00:ec2::254 fd20:ce::254", ""},
 		// zones: an address that is public without one is not with it
 		{"zones", "fe80::1%eth0 2606:4700:4700::1111%eth0 ::ffff:8.8.8.8%1", ""},
 	}
@@ -93,6 +97,9 @@ func TestGuardRanges(t *testing.T) {
 	}
 	if err := new(Guard).Check(netip.Addr{}); !errors.Is(err, ErrBlocked) {
 		t.Errorf("the zero address: %v", err)
+	}
+	if err := new(Guard).CheckDial(netip.AddrPort{}); !errors.Is(err, ErrBlocked) {
+		t.Errorf("the zero address and port: %v", err)
 	}
 }
 
@@ -132,6 +139,9 @@ func TestAllow(t *testing.T) {
 	if g.Allowed(netip.MustParseAddr("8.8.8.8")) {
 		t.Error("a public address counts as an exception")
 	}
+	if g.Allowed(netip.MustParseAddr("::ffff:10.1.2.3%eth0")) {
+		t.Error("an address with a zone counts as an exception")
+	}
 }
 
 func TestParseAllowRefusals(t *testing.T) {
@@ -148,5 +158,78 @@ func TestParseAllowRefusals(t *testing.T) {
 		if p, err := ParseAllow(s); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v, error %v, want one about %q", s, p, err, want)
 		}
+		if p, err := ParseDeny(s); err == nil || !strings.Contains(err.Error(), "egress deny") {
+			t.Errorf("%q: %v, error %v, want one about deny", s, p, err)
+		}
+	}
+}
+
+func TestRules(t *testing.T) {
+	t.Parallel()
+	prefixes := func(text string) (p []netip.Prefix) {
+		for s := range strings.FieldsSeq(text) {
+			p = append(p, netip.MustParsePrefix(s))
+		}
+		return p
+	}
+	own := netip.MustParseAddrPort("9.9.9.9:443")
+	cases := []struct {
+		name              string
+		allow, deny, nat6 string
+		blocked, open     string // addresses, dialled at port 443
+	}{
+		{"what the operator denies is blocked", "", "8.8.8.0/24 2a00:1::/32", "", "8.8.8.8 ::ffff:8.8.8.8 2a00:1::1", "8.8.4.4 2a00:2::1"},
+		{"a denial holds within an exception", "10.0.0.0/8", "10.1.0.0/16", "", "10.1.2.3 ::ffff:10.1.2.3", "10.2.0.1"},
+		{"a denial in mapped form is the same", "", "::ffff:8.8.8.0/120", "", "8.8.8.8", "8.8.4.4"},
+		{"NAT64 is blocked unless declared", "", "", "", "64:ff9b::8.8.8.8", ""},
+		{"in a declared one the IPv4 address within is judged", "", "", "64:ff9b::/96", "64:ff9b::127.0.0.1 64:ff9b::a9fe:a9fe 64:ff9b::168.63.129.16 64:ff9b:1::8.8.8.8", "64:ff9b::8.8.8.8"},
+		{"in a network's own one too", "", "", "2a00:64::/96", "2a00:64::10.0.0.1", "2a00:64::8.8.8.8 2a00:64:1::1"},
+		{"exceptions and denials reach into it", "10.0.0.0/8", "8.8.8.8/32", "64:ff9b::/96", "64:ff9b::8.8.8.8 64:ff9b::127.0.0.1", "64:ff9b::10.0.0.1"},
+		{"and may name it as it is", "64:ff9b::7f00:0/104", "64:ff9b::808:0/112", "64:ff9b::/96", "64:ff9b::8.8.8.8", "64:ff9b::127.0.0.1 8.8.8.8"},
+		{"our own socket is blocked in every form", "", "", "64:ff9b::/96", "9.9.9.9 ::ffff:9.9.9.9 64:ff9b::9.9.9.9", "9.9.9.8"},
+		{"our own socket is reached where it is allowed", "9.9.9.9/32", "", "", "", "9.9.9.9"},
+		{"but not where it is denied as well", "9.9.9.9/32", "9.9.9.9/32", "", "9.9.9.9", ""},
+		{"a zone is blocked, whatever is allowed", "::/0 0.0.0.0/0", "", "", "fe80::1%eth0 ::ffff:8.8.8.8%1", "fe80::1 127.0.0.1"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			g, err := Rules{
+				Allow: prefixes(c.allow), Deny: prefixes(c.deny), NAT64: prefixes(c.nat6),
+				Own: func(ap netip.AddrPort) bool { return ap == own },
+			}.Guard()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for a := range strings.FieldsSeq(c.blocked) {
+				if err := g.CheckDial(netip.AddrPortFrom(netip.MustParseAddr(a), 443)); !errors.Is(err, ErrBlocked) {
+					t.Errorf("%s: error %v, want it blocked", a, err)
+				}
+			}
+			for a := range strings.FieldsSeq(c.open) {
+				if err := g.CheckDial(netip.AddrPortFrom(netip.MustParseAddr(a), 443)); err != nil {
+					t.Errorf("%s: %v", a, err)
+				}
+			}
+		})
+	}
+	g, err := Rules{Own: func(ap netip.AddrPort) bool { return ap == own }}.Guard()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.CheckDial(netip.MustParseAddrPort("9.9.9.9:8443")); err != nil {
+		t.Errorf("another port of our own address: %v", err)
+	}
+}
+
+func TestNAT64PrefixesAreOfLength96(t *testing.T) {
+	t.Parallel()
+	for _, s := range []string{"64:ff9b::/64", "64:ff9b::/97", "10.0.0.0/8", "::ffff:0:0/96"} {
+		if _, err := (Rules{NAT64: []netip.Prefix{netip.MustParsePrefix(s)}}).Guard(); err == nil || !strings.Contains(err.Error(), "length 96") {
+			t.Errorf("%s: error %v", s, err)
+		}
+	}
+	if _, err := (Rules{NAT64: []netip.Prefix{{}}}).Guard(); err == nil {
+		t.Error("no prefix was accepted as one")
 	}
 }

@@ -3,18 +3,22 @@ package egress
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
 )
 
-// Caps on an endpoint's extra headers. Most servers refuse more than 8 KiB of
-// headers altogether, and each attempt would carry them.
+// Caps on an endpoint's extra headers, which each attempt carries. Servers
+// refuse requests with more than 16 KiB of headers altogether (Node.js,
+// HAProxy), some with more than 8 KiB in a line; ours are about 2 KiB.
 const (
-	MaxHeaders         = 32
-	MaxHeaderNameBytes = 128
-	MaxHeaderBytes     = 4 << 10
+	MaxHeaders          = 32
+	MaxHeaderNameBytes  = 128
+	MaxHeaderValueBytes = 4 << 10
+	MaxHeaderBytes      = 8 << 10 // all names and values together
 )
 
 // refusedNames are headers that an endpoint may not set, in lower case.
@@ -36,7 +40,8 @@ var refusedNames = map[string]string{
 
 	// Metadata services answer only to requests that carry these: they
 	// are what a request forged through us would need.
-	"metadata": infrastructure, "metadata-flavor": infrastructure,
+	"metadata": infrastructure, "metadata-flavor": infrastructure, "metadata-token": infrastructure,
+	"metadata-token-expiry-seconds": infrastructure,
 }
 
 // refusedPrefixes are the same by the start of the name.
@@ -49,6 +54,7 @@ var refusedPrefixes = []struct{ prefix, why string }{
 	{"x-amz-", infrastructure},
 	{"x-amzn-", infrastructure},
 	{"x-aws-", infrastructure},
+	{"x-aliyun-", infrastructure},
 	{"x-google", infrastructure},
 	{"x-goog-", infrastructure},
 	{"x-gfe", infrastructure},
@@ -67,8 +73,10 @@ const (
 // CheckHeader says what is wrong with an extra request header of an endpoint.
 // ourPrefix is the prefix of our own headers, such as X-AtoShip. Errors name
 // the header, never its value, which may be a credential.
+//
+// Names are compared without regard to case, and with an underscore taken for
+// a hyphen: receivers behind CGI or WSGI read both as the same header.
 func CheckHeader(name, value, ourPrefix string) error {
-	lower := strings.ToLower(name)
 	switch {
 	case name == "":
 		return errors.New("header has no name")
@@ -76,35 +84,43 @@ func CheckHeader(name, value, ourPrefix string) error {
 		return fmt.Errorf("header name has %d bytes, at most %d are allowed", len(name), MaxHeaderNameBytes)
 	case !httpguts.ValidHeaderFieldName(name):
 		return fmt.Errorf("header name %q has a character that is not allowed in one", name)
-	case len(value) > MaxHeaderBytes:
-		return fmt.Errorf("header %s: value has %d bytes, at most %d are allowed", name, len(value), MaxHeaderBytes)
+	case len(value) > MaxHeaderValueBytes:
+		return fmt.Errorf("header %s: value has %d bytes, at most %d are allowed", name, len(value), MaxHeaderValueBytes)
 	case !httpguts.ValidHeaderFieldValue(value):
 		return fmt.Errorf("header %s: value has a line break or another control character", name)
-	case ourPrefix != "" && strings.HasPrefix(lower, strings.ToLower(ourPrefix)+"-"):
+	}
+	plain := plainName(name)
+	if ourPrefix != "" && strings.HasPrefix(plain, plainName(ourPrefix)+"-") {
 		return fmt.Errorf("header %s %s", name, ours)
 	}
-	if why, ok := refusedNames[lower]; ok {
+	if why, ok := refusedNames[plain]; ok {
 		return fmt.Errorf("header %s %s", name, why)
 	}
 	for _, r := range refusedPrefixes {
-		if strings.HasPrefix(lower, r.prefix) {
+		if strings.HasPrefix(plain, r.prefix) {
 			return fmt.Errorf("header %s %s", name, r.why)
 		}
 	}
 	return nil
 }
 
+func plainName(name string) string { return strings.ReplaceAll(strings.ToLower(name), "_", "-") }
+
 // CheckHeaders applies [CheckHeader] to all of an endpoint's extra headers and
-// bounds their number, each value counted.
+// bounds their number, each value counted, and their size.
 func CheckHeaders(h http.Header, ourPrefix string) error {
-	n := 0
-	for name, values := range h {
+	n, size := 0, 0
+	for _, name := range slices.Sorted(maps.Keys(h)) { // the same mistake is reported each time
+		values := h[name]
 		if n += len(values); n > MaxHeaders {
 			return fmt.Errorf("more than %d headers", MaxHeaders)
 		}
 		for _, value := range values {
 			if err := CheckHeader(name, value, ourPrefix); err != nil {
 				return err
+			}
+			if size += len(name) + len(value); size > MaxHeaderBytes {
+				return fmt.Errorf("headers have more than %d bytes altogether", MaxHeaderBytes)
 			}
 		}
 	}

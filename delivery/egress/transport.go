@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -17,7 +18,8 @@ const (
 	// receiver could make each attempt hold.
 	maxResponseHeaderBytes = 64 << 10
 
-	// connectTimeout bounds dialling, and once more the TLS handshake.
+	// connectTimeout bounds dialling, the lookup included, and once more the
+	// TLS handshake.
 	// net/http detaches both from the request: they go on after the attempt
 	// has given up, for the next one to use, and must end by themselves.
 	connectTimeout = 30 * time.Second
@@ -39,17 +41,22 @@ const (
 )
 
 // Profile says how requests leave. The zero value is usable: public addresses
-// over TLS.
+// over TLS, from the address that the kernel chooses.
 type Profile struct {
 	// Guard judges each address. Nil: public ones only.
 	Guard *Guard
 	// PlainHTTP permits http, to the guard's exceptions only.
 	PlainHTTP bool
+	// Sources is the pool of addresses to send from. Nil: the kernel chooses.
+	Sources *Pool
+	// Proxies to send through, always by tunnels. Nil: none.
+	Proxies *Proxies
 	// IdlePerHost is how many connections to one host are kept for reuse.
 	// Fewer than an endpoint's concurrency costs handshakes (40 instead of
 	// 23 µs per request even without TLS). Default [DefaultIdlePerHost].
 	IdlePerHost int
-	// Idle is the same over all hosts. Default [DefaultIdle].
+	// Idle is the same over all hosts. Endpoints are spread over the sources,
+	// and so is this number. Default [DefaultIdle].
 	Idle int
 	// Resolver looks names up. Nil: the system's.
 	Resolver *net.Resolver
@@ -57,9 +64,21 @@ type Profile struct {
 
 // Transport sends requests of one identity: one profile, one set of trusted
 // authorities, one client certificate. Endpoints that differ in any of these
-// need transports of their own, since connections are shared within one.
+// need transports of their own, since connections are shared within one; but
+// never between requests that leave from different addresses or through
+// different proxies.
 // It is an [http.RoundTripper], safe for concurrent use.
 type Transport struct {
+	profile Profile
+	tls     *tls.Config
+	nobody  *exit // for requests of no endpoint
+
+	mu   sync.Mutex
+	ways map[route]*way // made when first used; at most as many as pairs of sources times proxies
+}
+
+// way is the connections of one route.
+type way struct {
 	secure *http.Transport
 	plain  *http.Transport // nil unless the profile permits plain HTTP
 }
@@ -74,12 +93,19 @@ func New(p Profile, base *tls.Config) (*Transport, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Transport{secure: p.transport(p.Guard.Check)}
-	t.secure.TLSClientConfig = config
-	if p.PlainHTTP {
-		t.plain = p.transport(p.Guard.checkPlain)
-	}
+	t := &Transport{profile: p, tls: config, ways: make(map[route]*way)}
+	t.nobody = newExit(t, "")
 	return t, nil
+}
+
+// For returns the way out for one endpoint, which sticks to its source
+// addresses by its name. It is safe for concurrent use and shares the
+// connections of t.
+func (t *Transport) For(endpoint string) http.RoundTripper {
+	if t.profile.Sources == nil && t.profile.Proxies == nil {
+		return t // there is nothing to choose
+	}
+	return newExit(t, endpoint)
 }
 
 func clientTLS(base *tls.Config) (*tls.Config, error) {
@@ -101,40 +127,70 @@ func clientTLS(base *tls.Config) (*tls.Config, error) {
 	return config, nil
 }
 
+// way finds or makes the connections of a route.
+func (t *Transport) way(r route) *way {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	w := t.ways[r]
+	if w == nil {
+		w = &way{secure: t.transport(t.dialer(r, t.profile.Guard.CheckDial))}
+		w.secure.TLSClientConfig = t.tls.Clone()
+		if t.profile.PlainHTTP {
+			w.plain = t.transport(t.dialer(r, t.profile.Guard.checkPlain))
+		}
+		t.ways[r] = w
+	}
+	return w
+}
+
+func (t *Transport) dialer(r route, check func(netip.AddrPort) error) *dialer {
+	d := &dialer{resolver: t.profile.Resolver, check: check, pool: t.profile.Sources, source: r.source}
+	if r.proxy != direct {
+		d.proxy = t.profile.Proxies.list[r.proxy]
+	}
+	return d
+}
+
 // transport makes net/http's part. It speaks HTTP/1.1 only: for many small
 // POSTs to one host kept connections cost less (26 against 31 µs measured),
 // and one stalled HTTP/2 connection would stop all attempts at an endpoint.
-func (p Profile) transport(check func(netip.Addr) error) *http.Transport {
-	dialer := &net.Dialer{
-		Timeout:        connectTimeout,
-		Resolver:       p.Resolver,
-		ControlContext: control(check),
-	}
+func (t *Transport) transport(d *dialer) *http.Transport {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	t := &http.Transport{
+	idle, perHost := t.profile.idle()
+	return &http.Transport{
 		Proxy:                  nil, // never the environment's
-		DialContext:            dialer.DialContext,
+		DialContext:            d.dial,
 		Protocols:              protocols,
 		TLSHandshakeTimeout:    connectTimeout,
 		DisableCompression:     true, // 100 KB of gzip can unpack to 100 MB
 		MaxResponseHeaderBytes: maxResponseHeaderBytes,
-		MaxIdleConns:           p.Idle,
-		MaxIdleConnsPerHost:    p.IdlePerHost,
+		MaxIdleConns:           idle,
+		MaxIdleConnsPerHost:    perHost,
 		IdleConnTimeout:        idleTimeout,
 	}
-	if t.MaxIdleConns <= 0 {
-		t.MaxIdleConns = DefaultIdle
+}
+
+// idle is how many connections one route keeps, in all and per host.
+func (p *Profile) idle() (all, perHost int) {
+	all, perHost = p.Idle, p.IdlePerHost
+	if all <= 0 {
+		all = DefaultIdle
 	}
-	if t.MaxIdleConnsPerHost <= 0 {
-		t.MaxIdleConnsPerHost = DefaultIdlePerHost
+	if perHost <= 0 {
+		perHost = DefaultIdlePerHost
 	}
-	return t
+	if p.Sources != nil {
+		four, six := p.Sources.families()
+		pairs := max(four, 1) * max(six, 1)
+		all = max((all+pairs-1)/pairs, perHost)
+	}
+	return all, perHost
 }
 
 // control runs between socket() and connect(), once per address tried, and
 // sees the address that connect() gets: no later lookup can change it.
-func control(check func(netip.Addr) error) func(context.Context, string, string, syscall.RawConn) error {
+func control(check func(netip.AddrPort) error) controller {
 	return func(_ context.Context, network, address string, _ syscall.RawConn) error {
 		if network != "tcp4" && network != "tcp6" {
 			return &BlockedError{Why: "not TCP"}
@@ -143,43 +199,48 @@ func control(check func(netip.Addr) error) func(context.Context, string, string,
 		if err != nil {
 			return &BlockedError{Why: "not an IP address and port"}
 		}
-		return check(ap.Addr())
+		return check(ap)
 	}
 }
 
-// checkPlain is Check for plain HTTP: being public is not enough.
-func (g *Guard) checkPlain(a netip.Addr) error {
-	if g.Allowed(a) {
+// checkPlain is CheckDial for plain HTTP: being public is not enough.
+func (g *Guard) checkPlain(ap netip.AddrPort) error {
+	if g.Allowed(ap.Addr()) {
 		return nil
 	}
-	if err := g.Check(a); err != nil {
+	if err := g.CheckDial(ap); err != nil {
 		return err
 	}
-	return &BlockedError{a, "plain HTTP is for allowed addresses only"}
+	return &BlockedError{ap.Addr(), "plain HTTP is for allowed addresses only"}
 }
 
-// RoundTrip sends one request and returns its answer, whatever the status. A
-// refused address is an error that is [ErrBlocked].
+// RoundTrip sends one request of no particular endpoint and returns its
+// answer, whatever the status. A refused address is an error that is
+// [ErrBlocked]; a fault of our own side is a [*SourceError] or a
+// [*ProxyError]. Where it is one of these, or a [*TunnelError], before
+// anything was sent, the next source or proxy is tried, given that the body
+// can be read again by GetBody.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	rt := t.secure
+	return t.nobody.RoundTrip(req)
+}
+
+func (w *way) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme == "http" {
-		rt = t.plain
+		return w.plain.RoundTrip(req)
 	}
-	if rt == nil {
-		if req.Body != nil {
-			_ = req.Body.Close() // as RoundTripper promises
-		}
-		return nil, &BlockedError{Why: "the egress profile does not permit plain HTTP"}
-	}
-	return rt.RoundTrip(req)
+	return w.secure.RoundTrip(req)
 }
 
 // CloseIdleConnections closes what is not in use. Call it when the transport
 // is replaced: kept connections were judged by its guard.
 func (t *Transport) CloseIdleConnections() {
-	t.secure.CloseIdleConnections()
-	if t.plain != nil {
-		t.plain.CloseIdleConnections()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, w := range t.ways {
+		w.secure.CloseIdleConnections()
+		if w.plain != nil {
+			w.plain.CloseIdleConnections()
+		}
 	}
 }
 

@@ -318,7 +318,7 @@ func TestNewRefusesWeakTLS(t *testing.T) {
 	}
 	base := &tls.Config{MinVersion: tls.VersionTLS10, NextProtos: []string{"h2"}, Renegotiation: tls.RenegotiateFreelyAsClient, KeyLogWriter: io.Discard}
 	tr := transport(t, Profile{}, base)
-	c := tr.secure.TLSClientConfig
+	c := tr.way(route{proxy: direct}).secure.TLSClientConfig
 	if c.MinVersion != tls.VersionTLS12 || c.NextProtos != nil || c.Renegotiation != tls.RenegotiateNever || c.KeyLogWriter != nil {
 		t.Errorf("the base weakened TLS: %+v", c.MinVersion)
 	}
@@ -350,7 +350,7 @@ func TestPlainHTTP(t *testing.T) {
 		})
 	}
 	// A public address is not dialled here: what the dialler asks is enough.
-	if err := loopback.checkPlain(netip.MustParseAddr("8.8.8.8")); !errors.Is(err, ErrBlocked) {
+	if err := loopback.checkPlain(netip.MustParseAddrPort("8.8.8.8:80")); !errors.Is(err, ErrBlocked) {
 		t.Errorf("plain HTTP to a public address: %v, want it blocked", err)
 	}
 }
@@ -364,7 +364,8 @@ func TestTheEnvironmentsProxyIsIgnored(t *testing.T) {
 		t.Setenv(name, proxy.URL)
 	}
 	tr := transport(t, Profile{PlainHTTP: true}, nil)
-	for _, rt := range []*http.Transport{tr.secure, tr.plain} {
+	w := tr.way(route{proxy: direct})
+	for _, rt := range []*http.Transport{w.secure, w.plain} {
 		if rt.Proxy != nil {
 			u, err := rt.Proxy(&http.Request{URL: &url.URL{Scheme: "https", Host: "hooks.example.com"}})
 			t.Errorf("a proxy is asked for: %v, %v", u, err)
@@ -404,12 +405,16 @@ func TestConnectionsAreKeptAndClosed(t *testing.T) {
 
 func TestIdleConnectionsFollowTheProfile(t *testing.T) {
 	t.Parallel()
-	tr := transport(t, Profile{IdlePerHost: 64, Idle: 2000}, nil)
-	if tr.secure.MaxIdleConnsPerHost != 64 || tr.secure.MaxIdleConns != 2000 {
-		t.Errorf("keeps %d per host and %d in all", tr.secure.MaxIdleConnsPerHost, tr.secure.MaxIdleConns)
+	keeps := func(p Profile, idle, perHost int) {
+		t.Helper()
+		got := transport(t, p, nil).way(route{proxy: direct}).secure
+		if got.MaxIdleConns != idle || got.MaxIdleConnsPerHost != perHost {
+			t.Errorf("keeps %d in all and %d per host, want %d and %d", got.MaxIdleConns, got.MaxIdleConnsPerHost, idle, perHost)
+		}
 	}
-	tr = transport(t, Profile{}, nil)
-	if tr.secure.MaxIdleConnsPerHost != DefaultIdlePerHost || tr.secure.MaxIdleConns != DefaultIdle {
-		t.Errorf("by default it keeps %d per host and %d in all", tr.secure.MaxIdleConnsPerHost, tr.secure.MaxIdleConns)
-	}
+	keeps(Profile{IdlePerHost: 64, Idle: 2000}, 2000, 64)
+	keeps(Profile{}, DefaultIdle, DefaultIdlePerHost)
+	// Each pair of sources has connections of its own, and a share of what may be kept.
+	keeps(Profile{Idle: 2000, Sources: pool(t, "192.0.2.1", "192.0.2.2", "2001:db8::1")}, 1000, DefaultIdlePerHost)
+	keeps(Profile{Idle: 20, Sources: pool(t, "192.0.2.1", "192.0.2.2")}, DefaultIdlePerHost, DefaultIdlePerHost)
 }

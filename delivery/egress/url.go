@@ -33,7 +33,8 @@ type URLPolicy struct {
 // CheckURL reads an endpoint's URL and refuses what should not be dialled. It
 // returns the URL in one spelling: host in lower case and ASCII, without a
 // trailing dot, literal addresses as netip prints them, no default port. Names
-// are not resolved: their addresses are judged when they are dialled.
+// are not resolved: their addresses are judged when they are dialled. What the
+// guard refuses is an error that is [ErrBlocked].
 //
 // Errors say what is wrong with the URL without repeating it, since it may
 // hold credentials.
@@ -54,21 +55,56 @@ func CheckURL(raw string, p URLPolicy) (*url.URL, error) {
 	if err != nil {
 		return nil, err
 	}
-	if addr.IsValid() {
-		if err := p.Guard.Check(addr); err != nil {
-			return nil, fmt.Errorf("url: %w", err)
-		}
-		if u.Scheme == "http" && !p.Guard.Allowed(addr) {
-			return nil, errors.New("url: plain http is for addresses that the egress profile allows only")
-		}
-	}
-	port, err := p.checkPort(u)
+	port, err := p.port(u)
 	if err != nil {
 		return nil, err
 	}
-	u.Host = host + port
+	if addr.IsValid() {
+		err = p.Guard.CheckDial(netip.AddrPortFrom(addr, port))
+		if err == nil && u.Scheme == "http" && !p.Guard.Allowed(addr) {
+			err = errors.New("plain http is for addresses that the egress profile allows only")
+		}
+	} else {
+		err = p.Guard.checkName(host)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("url: %w", err)
+	}
+	u.Host = host
+	if port != standardPort(u) {
+		u.Host += ":" + strconv.Itoa(int(port))
+	}
 	return u, nil
 }
+
+// checkName refuses names of which no public address can be expected, unless
+// the operator has made exceptions. The addresses of any other name are judged
+// when they are dialled; these are refused early to say so while the person
+// who typed them is looking.
+func (g *Guard) checkName(host string) error {
+	switch {
+	case host == "localhost", strings.HasSuffix(host, ".localhost"): // RFC 6761, 6.3
+		if !g.allowsLoopback() {
+			return &BlockedError{Why: "localhost is this machine"}
+		}
+	case !strings.Contains(host, ".") && !g.hasExceptions():
+		// Resolvers look it up under the domains of the machine's own network:
+		// "vault" finds vault.default.svc.cluster.local.
+		return &BlockedError{Why: "a name without a dot belongs to the local network: write it in full"}
+	}
+	return nil
+}
+
+// allowsLoopback reports whether any loopback address is an exception.
+func (g *Guard) allowsLoopback() bool {
+	return g != nil && slices.ContainsFunc(g.allow, func(p netip.Prefix) bool {
+		return p.Overlaps(loopback4) || p.Contains(netip.IPv6Loopback())
+	})
+}
+
+var loopback4 = netip.MustParsePrefix("127.0.0.0/8")
+
+func (g *Guard) hasExceptions() bool { return g != nil && len(g.allow) > 0 }
 
 // parseURL refuses what no endpoint's URL needs and some parsers read differently.
 func parseURL(raw string) (*url.URL, error) {
@@ -154,26 +190,26 @@ func endsInNumber(host string) bool {
 	return strings.Trim(last, "0123456789") == ""
 }
 
-// checkPort returns ":port", or nothing for the scheme's own.
-func (p URLPolicy) checkPort(u *url.URL) (string, error) {
-	standard := uint16(443)
+func standardPort(u *url.URL) uint16 {
 	if u.Scheme == "http" {
-		standard = 80
+		return 80
 	}
+	return 443
+}
+
+// port reads the URL's port and refuses one that the profile does not permit.
+func (p URLPolicy) port(u *url.URL) (uint16, error) {
+	standard := standardPort(u)
 	port := standard
 	if text := u.Port(); text != "" {
 		n, err := strconv.ParseUint(text, 10, 16)
 		if err != nil || n == 0 {
-			return "", errors.New("url has a port that is not between 1 and 65535")
+			return 0, errors.New("url has a port that is not between 1 and 65535")
 		}
 		port = uint16(n)
 	}
-	permitted := p.AnyPort || slices.Contains(p.Ports, port) || len(p.Ports) == 0 && port == standard
-	switch {
-	case !permitted:
-		return "", fmt.Errorf("url has port %d, which the egress profile does not permit (see its ports option)", port)
-	case port == standard:
-		return "", nil
+	if p.AnyPort || slices.Contains(p.Ports, port) || len(p.Ports) == 0 && port == standard {
+		return port, nil
 	}
-	return ":" + strconv.Itoa(int(port)), nil
+	return 0, fmt.Errorf("url has port %d, which the egress profile does not permit (see its ports option)", port)
 }

@@ -1,6 +1,7 @@
 package egress
 
 import (
+	"errors"
 	"net/netip"
 	"strings"
 	"testing"
@@ -19,7 +20,8 @@ func TestCheckURLAccepts(t *testing.T) {
 		{"a name with ideographic dots", "https://hooks。example．com｡/in", "https://hooks.example.com/in"},
 		{"a name with full-width letters", "https://ｅｘａｍｐｌｅ.com/", "https://example.com/"},
 		{"hyphens in third and fourth place", "https://qa--site.example.com/", "https://qa--site.example.com/"},
-		{"a single label", "https://localhost/", "https://localhost/"}, // its address is judged when dialled
+		{"a name that begins like localhost", "https://localhost.example.com/", "https://localhost.example.com/"},
+		{"a name that ends like localhost", "https://mylocalhost.example/", "https://mylocalhost.example/"},
 		{"a public IPv4 address", "https://8.8.8.8/", "https://8.8.8.8/"},
 		{"a public IPv6 address", "https://[2606:4700:4700:0:0:0:0:1111]/", "https://[2606:4700:4700::1111]/"},
 		{"a public address mapped", "https://[::ffff:8.8.8.8]/", "https://8.8.8.8/"},
@@ -104,6 +106,56 @@ func TestCheckURLRefuses(t *testing.T) {
 		{"five parts", "https://127.0.0.0.1/", "ends in a number"},
 		{"a part too large", "https://256.0.0.1/", "ends in a number"},
 		{"a name with a number last", "https://example.1/", "ends in a number"},
+		{"a hex part first", "https://0x7f.1/", "ends in a number"},
+		{"hex parts with capitals", "https://0X7F.0X1/", "ends in a number"},
+		{"octal parts all over", "https://0177.0.0.01/", "ends in a number"},
+		{"an octal part that fits", "https://010.8.8.8/", "ends in a number"}, // 8.8.8.8 to inet_aton, 10.8.8.8 to others
+		{"three parts", "https://127.0.1/", "ends in a number"},
+		{"one number past 32 bits", "https://4294967296/", "ends in a number"},
+		{"one number in circled digits", "https://②①③⓪⑦⓪⑥④③③/", "ends in a number"},
+		{"a short form with a trailing dot", "https://127.1./", "ends in a number"},
+		{"a short form with an ideographic dot", "https://127。1/", "ends in a number"},
+		{"a private address in a /8 short form", "https://10.1/", "ends in a number"},
+		{"metadata in decimal", "https://2852039166/", "ends in a number"},
+		{"metadata in mathematical digits", "https://𝟏𝟔𝟗.𝟐𝟓𝟒.𝟏𝟔𝟗.𝟐𝟓𝟒/", "blocked"},
+		{"loopback in superscript digits", "https://¹²⁷.⁰.⁰.¹/", "blocked"},
+		{"loopback with half-width dots", "https://127｡0｡0｡1/", "blocked"},
+		{"loopback with full-width dots", "https://127．0．0．1/", "blocked"},
+		{"a zero-width space within", "https://127.0.\u200b0.1/", "blocked"},
+		{"an escaped dot", "https://127%2e0.0.1/", "cannot be read"},
+		{"the unspecified address", "https://0.0.0.0/", "blocked"}, // connects to this machine
+		{"the unspecified address in IPv6", "https://[::]/", "blocked"},
+		{"loopback in full", "https://[0:0:0:0:0:0:0:1]/", "blocked"},
+		{"loopback IPv4-compatible", "https://[::127.0.0.1]/", "blocked"},
+		{"loopback translated", "https://[::ffff:0:127.0.0.1]/", "blocked"},
+		{"metadata mapped", "https://[::ffff:169.254.169.254]/", "blocked"},
+		{"metadata in IPv6", "https://[fd00:ec2::254]/", "blocked"},
+		{"an Azure host", "https://168.63.129.16/", "blocked"},
+		{"an octal part in a mapped address", "https://[::ffff:0177.0.0.1]/", "cannot be read"},
+		{"a zone on a public address", "https://[2606:4700:4700::1111%25eth0]/", "zone"},
+		{"a zone not escaped", "https://[fe80::1%eth0]/", "cannot be read"},
+		{"brackets and a dot", "https://[::1]./", "cannot be read"},
+		{"an IPv6 address without brackets", "https://::1/", "cannot be read"},
+		{"nested brackets", "https://[[::1]]/", "cannot be read"},
+		{"empty brackets", "https://[]/", "cannot be read"},
+		{"two ports", "https://127.0.0.1:443:443/", "cannot be read"},
+		{"a port that is a name", "https://example.com:https/", "cannot be read"},
+		{"a port with a sign", "https://example.com:+443/", "cannot be read"},
+		{"a user that looks like the host", "https://example.com:443@127.0.0.1/", "user or password"},
+		{"a user with an escaped at", "https://example.com%40127.0.0.1/", "cannot be read"},
+		{"a question mark before an at", "https://127.0.0.1?@example.com/", "blocked"}, // the host ends at the question mark
+
+		// Names that mean this machine or its own network (RFC 6761, 6.3).
+		{"localhost", "https://localhost/", "this machine"},
+		{"localhost in capitals", "https://LocalHost/", "this machine"}, // CVE-2022-24825
+		{"localhost with a trailing dot", "https://localhost./", "this machine"},
+		{"localhost with an ideographic dot", "https://localhost。/", "this machine"},
+		{"localhost in circled letters", "https://ⓛⓞⓒⓐⓛⓗⓞⓢⓣ/", "this machine"},
+		{"localhost in full-width letters", "https://ｌｏｃａｌｈｏｓｔ/", "this machine"},
+		{"a name under localhost", "https://hooks.localhost/", "this machine"},
+		{"a name under localhost with a trailing dot", "https://hooks.localhost./", "this machine"},
+		{"a name without a dot", "https://vault/", "without a dot"},
+		{"a name without a dot but one at the end", "https://vault./", "without a dot"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -115,6 +167,9 @@ func TestCheckURLRefuses(t *testing.T) {
 			if !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "s3cr3t") {
 				t.Errorf("error %q, want one about %q", err, c.want)
 			}
+			if blocked := strings.Contains(err.Error(), "blocked"); blocked != errors.Is(err, ErrBlocked) {
+				t.Errorf("error %q is ErrBlocked: %v", err, !blocked)
+			}
 		})
 	}
 }
@@ -123,12 +178,22 @@ func TestURLPolicy(t *testing.T) {
 	t.Parallel()
 	local := NewGuard(netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128"))
 	plain := URLPolicy{Guard: local, PlainHTTP: true}
+	mine, err := Rules{Own: func(ap netip.AddrPort) bool { return ap == netip.MustParseAddrPort("9.9.9.9:443") }}.Guard()
+	if err != nil {
+		t.Fatal(err)
+	}
 	cases := []struct {
 		name, raw string
 		policy    URLPolicy
 		want      string // "": refused
 	}{
-		{"circled letters are an ordinary name by then", "https://ⓛⓞⓒⓐⓛⓗⓞⓢⓣ/", URLPolicy{}, "https://localhost/"},
+		{"localhost where loopback is allowed", "https://localhost/", URLPolicy{Guard: NewGuard(netip.MustParsePrefix("127.0.0.1/32"))}, "https://localhost/"},
+		{"localhost where its IPv6 address is allowed", "https://a.localhost/", URLPolicy{Guard: local}, "https://a.localhost/"},
+		{"localhost where only others are allowed", "https://localhost/", URLPolicy{Guard: NewGuard(netip.MustParsePrefix("10.0.0.0/8"))}, ""},
+		{"a name without a dot where anything is allowed", "https://receiver/", URLPolicy{Guard: local}, "https://receiver/"},
+		{"our own address", "https://9.9.9.9/", URLPolicy{Guard: mine}, ""},
+		{"our own address at another port", "https://9.9.9.9:8443/", URLPolicy{Guard: mine, AnyPort: true}, "https://9.9.9.9:8443/"},
+		{"our own address with the port in full", "https://9.9.9.9:00443/", URLPolicy{Guard: mine, AnyPort: true}, ""},
 		{"an allowed address", "https://10.1.2.3/", URLPolicy{Guard: local}, "https://10.1.2.3/"},
 		{"an allowed address in IPv6", "https://[::1]/", URLPolicy{Guard: local}, "https://[::1]/"},
 		{"its neighbour", "https://11.1.2.3:444/", URLPolicy{Guard: local}, ""},

@@ -83,6 +83,10 @@ func localCode(err error) string {
 	if f, ok := errors.AsType[*LocalFault](err); ok {
 		return f.Code
 	}
+	var detailed interface{ Detail() string }
+	if errors.As(err, &detailed) {
+		return detailed.Detail()
+	}
 	return ""
 }
 
