@@ -7,8 +7,8 @@
 //   node receiver.mjs <certificate.pem> <key.pem> <secrets.json>
 //
 // secrets.json maps names to secrets. POST /hooks/<name> answers 200 only when all three accept that name's secret, and
-// 401 otherwise. Each request is one JSON line on standard output, with the verdict under every secret. The first line
-// tells the port.
+// 401 otherwise. POST /capture/<name> verifies nothing and answers 200. Each request is one JSON line on standard output,
+// with the verdict under every secret, or as it came. The first line tells the port.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:https';
@@ -80,6 +80,18 @@ app.post('/hooks/:name', async (req, res) => {
 		valid,
 	}));
 	res.sendStatus(valid ? 200 : 401);
+});
+
+app.post('/capture/:name', (req, res) => {
+	console.log(JSON.stringify({
+		path: req.params.name,
+		event_id: req.headers['x-atoship-event-id'],
+		method: req.method,
+		url: req.originalUrl,
+		raw_headers: req.rawHeaders,
+		body: req.raw().toString('base64'),
+	}));
+	res.sendStatus(200);
 });
 
 const server = createServer({ cert: readFileSync(certFile), key: readFileSync(keyFile) }, app);

@@ -30,6 +30,11 @@ type report struct {
 	Stable   bool               `json:"stable"`
 	Verdicts map[string]verdict `json:"verdicts"`
 	Valid    bool               `json:"valid"`
+
+	// Of what was only recorded.
+	Method     string   `json:"method"`
+	URL        string   `json:"url"`
+	RawHeaders []string `json:"raw_headers"` // name, value, name, value …
 }
 
 func (r report) body(t *testing.T) string {

@@ -86,6 +86,52 @@ func TestACorruptRecordStopsNoLine(t *testing.T) {
 	}
 }
 
+// TestEndedDeliveriesLeaveNothingBehind wants only events, their transitions and indexes, and counts on disk.
+func TestEndedDeliveriesLeaveNothingBehind(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	s := reopened(t, fs, true)
+	var ds []*delivery.Delivery
+	for range 4 {
+		for _, a := range []delivery.Accept{ordered(""), accept("", 10, "x")} {
+			a.Event.GivenID, a.Event.ID = false, "made"
+			if _, err := s.Append(t.Context(), []delivery.Accept{a}); err != nil {
+				t.Fatal(err)
+			}
+			ds = append(ds, a.Deliveries...)
+		}
+	}
+	for _, d := range ds { // in hand: ds[0] and those without a key
+		if _, err := s.Cancel(t.Context(), d.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	retry := settled(ds[3])
+	retry.Transition.Progress.State = delivery.Pending
+	for i, err := range s.Settle(t.Context(), []delivery.Settlement{
+		settled(ds[0]), {Delivery: ds[1], Return: true}, retry, settled(ds[5]),
+	}) {
+		if err != nil {
+			t.Fatalf("settlement %d: %v", i, err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = reopened(t, fs, false) // ds[7] is lost
+	if n, err := s.Counts(t.Context()); err != nil || n != (delivery.Counts{Events: 8, Delivered: 2, Cancelled: 6}) {
+		t.Errorf("counts %+v, %v", n, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []byte("qhkos!") {
+		if n := rows(t, fs, kind); n != 0 {
+			t.Errorf("%d rows of kind %c are left", n, kind)
+		}
+	}
+}
+
 // TestPlacesGoOnAfterTheCountsAreLost loses the last sequence number, which a Decide drew.
 func TestPlacesGoOnAfterTheCountsAreLost(t *testing.T) {
 	t.Parallel()

@@ -1,10 +1,12 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/atoship/caddy-webhooks/delivery"
@@ -255,6 +257,70 @@ var claimCases = []testCase{
 			want := append(early[2:], fmt.Sprint(n, "-late-0"), fmt.Sprint(n, "-late-1"))
 			if ids := eventIDs(rest.Deliveries); !slices.Equal(ids, want) {
 				b.Errorf("%d: claimed %v, want %v", n, ids, want)
+			}
+		}
+	}},
+	{"nothing is stranded while claims, accepts, retries and returns race", func(b *bench) {
+		b.attach(nil)
+		const n = 300
+		l := b.lease("x")
+		back := make(chan *delivery.Delivery, n)
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for i := range n { // later ones are due earlier
+				a := dueAt(event(fmt.Sprint("e", i), to("x", "spare")[:1+i%2]), start.Add(time.Duration(n-i)*time.Second))
+				if _, err := b.Store.Append(context.Background(), []delivery.Accept{a}); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+		done := make(chan struct{})
+		wg.Go(func() {
+			defer close(done)
+			for i, left := 0, n; left > 0; {
+				d, ok := <-back
+				if !ok {
+					return
+				}
+				var batch []delivery.Settlement
+				for ; d != nil; i++ {
+					s := delivery.Settlement{Delivery: d, Step: d.Step, Return: true}
+					switch {
+					case d.Step == 0 && i%3 == 0:
+						s = retried(d, start)
+					case i%3 == 1:
+						s = delivered(d)
+						left--
+					}
+					batch = append(batch, s)
+					select {
+					case d = <-back:
+					default:
+						d = nil
+					}
+				}
+				for _, err := range b.Store.Settle(context.Background(), batch) {
+					if err != nil {
+						b.Error(err)
+					}
+				}
+			}
+		})
+		for deadline := time.Now().Add(time.Minute); ; {
+			got, err := l.Claim(b.Context(), delivery.Claim{Now: start.Add(time.Hour), Max: 3, MaxBytes: 1 << 20})
+			b.must(err)
+			for _, d := range got.Deliveries {
+				back <- d
+			}
+			select {
+			case <-done:
+				wg.Wait()
+				return
+			default:
+			}
+			if time.Now().After(deadline) {
+				close(back)
+				b.Fatalf("stranded: %+v, due %v", b.counts(), b.due())
 			}
 		}
 	}},
