@@ -71,7 +71,7 @@ func parseVerify(h httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 // UnmarshalCaddyfile reads
 //
 //	webhooks_verify [<matcher>] {
-//		signature standard|atoship
+//		signature <scheme>
 //		secret <secret>…
 //		tolerance <duration>
 //		dedupe <duration>
@@ -98,7 +98,7 @@ func (v *Verify) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	case err != nil:
 		return err
 	case v.Signature == "":
-		return d.Err("webhooks_verify: signature is required: standard or atoship")
+		return d.Err("webhooks_verify: signature is required, such as standard")
 	case len(v.Secret) == 0:
 		return d.Err("webhooks_verify: secret is required")
 	}

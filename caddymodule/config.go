@@ -21,7 +21,8 @@ type Endpoint struct {
 	// are replaced at load. Required.
 	URL string `json:"url"`
 
-	// The signing secrets, newest first. At least one is required.
+	// The signing secrets, newest first. At least one is required, of the form that each scheme takes: one that starts with
+	// `whsk_` is an Ed25519 key for `standard_ed25519` and `rfc9421`, any other is shared with the receiver.
 	Secret []Secret `json:"secret,omitempty"`
 
 	EndpointOptions
@@ -50,7 +51,8 @@ type EndpointOptions struct {
 	// Restricts the subscription to events of this tenant. Default: all.
 	Tenant string `json:"tenant,omitempty"`
 
-	// Signature schemes; each adds its headers to every attempt. Default: `atoship` and `standard`.
+	// Signature schemes; each adds its headers to every attempt. Two that write one header are refused; `standard` and
+	// `standard_ed25519` share theirs. Default: `atoship` and `standard`.
 	SignatureRaw []json.RawMessage `json:"signature,omitempty" caddy:"namespace=webhooks.signers inline_key=module"`
 
 	// The delays between tries: one try is made at once, and one after each delay. An empty list means that nothing is

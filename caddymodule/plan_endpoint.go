@@ -191,13 +191,7 @@ func (a *App) buildSigner(ctx caddy.Context, e *Endpoint, o EndpointOptions) (si
 	if err != nil {
 		return nil, err
 	}
-	signers := make([]sign.Signer, len(schemes))
-	for i, scheme := range schemes {
-		if signers[i], err = scheme.NewSigner(secrets, sign.Options{Prefix: a.HeaderPrefix}); err != nil {
-			return nil, fmt.Errorf("signature %s: %w", scheme.Name(), err)
-		}
-	}
-	return sign.Join(signers...), nil
+	return sign.New(schemes, secrets, sign.Options{Prefix: a.HeaderPrefix})
 }
 
 // loadSchemes loads the signature schemes of one endpoint. It works on a copy of the list, because defaults are shared and

@@ -1,12 +1,18 @@
 package caddymodule
 
 import (
+	"context"
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/atoship/caddy-webhooks/delivery/sign"
 )
@@ -55,6 +61,8 @@ func TestSignaturesThatCouldNotWorkAreRefusedAtLoad(t *testing.T) {
 		{"an Ed25519 key alone for the schemes that take it", "", []string{"standard_ed25519", "rfc9421"}, []Secret{pair}, nil},
 		{"a scheme for Ed25519 keys without one", "", []string{"standard", "standard_ed25519"}, []Secret{shared}, []string{"Caddyfile:7", "endpoint a", "signature standard_ed25519", "an Ed25519 private key (whsk_)"}},
 		{"a scheme for shared secrets without one", "", []string{"stripe"}, []Secret{pair}, []string{"endpoint a", "signature stripe"}},
+		{"a secret that no scheme uses", "", []string{"atoship"}, []Secret{shared, pair}, []string{"endpoint a", "secret 2", "which signature atoship cannot use"}},
+		{"two schemes that write one header", "webhook", []string{"atoship", "standard"}, []Secret{shared}, []string{"endpoint a", "signature atoship and signature standard both write the header Webhook-Signature"}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -73,5 +81,33 @@ func TestSignaturesThatCouldNotWorkAreRefusedAtLoad(t *testing.T) {
 				t.Errorf("error shows a secret: %v", err)
 			}
 		})
+	}
+}
+
+// A handle_path before webhooks_verify strips part of the path, which the sender has signed.
+func TestURLIsVerifiedAsItWasSent(t *testing.T) {
+	t.Parallel()
+	public, err := sign.PublicKeyOf(testKeyPair)
+	if err != nil {
+		t.Fatal(err)
+	}
+	scheme, _ := sign.Lookup("rfc9421")
+	signer, err := scheme.NewSigner([]sign.Secret{{Value: testKeyPair}}, sign.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sent := &url.URL{Scheme: "https", Host: "example.com", Path: "/in/hooks", RawQuery: "x=1"}
+	for path, want := range map[string]int{"/in/hooks": http.StatusOK, "/in/other": http.StatusUnauthorized} {
+		r := newReceiver(t, &Verify{Signature: "rfc9421", Secret: []string{public}})
+		req := httptest.NewRequest(http.MethodPost, "/hooks?x=1", strings.NewReader("{}")) // as the handler sees it
+		req.Header.Set("Content-Type", "application/json")
+		if err := signer.Sign(req.Header, &sign.Message{ID: "evt_1", Timestamp: time.Now(), URL: sent, Body: []byte("{}")}); err != nil {
+			t.Fatal(err)
+		}
+		arrived := http.Request{Method: http.MethodPost, URL: &url.URL{Path: path, RawQuery: "x=1"}}
+		req = req.WithContext(context.WithValue(req.Context(), caddyhttp.OriginalRequestCtxKey, arrived))
+		if status, _ := r.send(t, req); status != want {
+			t.Errorf("signed for /in/hooks, arrived at %s: %d, want %d", path, status, want)
+		}
 	}
 }

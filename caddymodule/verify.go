@@ -35,13 +35,16 @@ const (
 // the oldest go first, and a reload or restart forgets them. So the handler behind must still be able to see one event
 // twice; `webhooks_ingest` is.
 //
-// What a scheme does not sign it cannot protect. `atoship` signs neither time nor id: whoever captured a request can send
-// it again at any time, and under another id. `standard` signs both.
+// What a scheme does not sign it cannot protect. `atoship`, `github` and `shopify` sign neither time nor id: whoever
+// captured a request can send it again at any time, and under another id. `stripe` signs the time. `standard`,
+// `standard_ed25519` and `rfc9421` sign both; the last also signs method, host, path and query, which a proxy in between must
+// not change.
 type Verify struct {
-	// The name of the signature scheme, of the namespace `webhooks.signers`: `standard` or `atoship`. Required.
+	// The name of the signature scheme, of the namespace `webhooks.signers`, such as `standard`. Required.
 	Signature string `json:"signature"`
 
 	// The secrets, any of which may have signed, as `{env.NAME}` or `{file./path}`; read at load. At least one is required.
+	// For `standard_ed25519`, and where the sender has such a key for `rfc9421`, the public key: `whpk_…`.
 	Secret []string `json:"secret"`
 
 	// How far a signed timestamp may be from this machine's clock, either way. An error with schemes that sign none.
@@ -113,7 +116,7 @@ func (v *Verify) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	if err != nil {
 		return err
 	}
-	id, err := v.verifier.Verify(r.Header, body, time.Now())
+	id, err := sign.VerifyRequest(v.verifier, asSent(r), body, time.Now())
 	switch {
 	case errors.Is(err, sign.ErrMissingHeader):
 		return caddyhttp.Error(http.StatusBadRequest, err)
@@ -137,6 +140,18 @@ func (v *Verify) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhtt
 	err = next.ServeHTTP(rec, r.WithContext(context.WithValue(r.Context(), verifiedIDKey{}, id)))
 	answered = err == nil && rec.Status() >= 200 && rec.Status() <= 299
 	return err
+}
+
+// asSent is the request with the method and URL that it arrived with, which rfc9421 signs: a handle_path or rewrite before
+// this handler may have changed them.
+func asSent(r *http.Request) *http.Request {
+	original, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+	if !ok {
+		return r
+	}
+	sent := *r
+	sent.Method, sent.URL = original.Method, original.URL
+	return &sent
 }
 
 // readBody reads the body whole, under the cap that keeps senders without a valid signature from filling the memory.
