@@ -98,8 +98,8 @@ const quietShare = 0.75
 
 func quietLimit(maxInFlight int) int { return max(int(quietShare*float64(maxInFlight)), 1) }
 
-// share is one attempt's part of what all lanes share: of max_in_flight and the global rate, and of the part of
-// max_in_flight for endpoints that do not answer, if its own does not.
+// share is one attempt's part of what all lanes share: of max_in_flight, of its part for endpoints that do not answer if
+// its own does not, and of the global rate.
 type share struct {
 	e     *Engine
 	quiet bool
@@ -107,60 +107,35 @@ type share struct {
 
 // takeShare takes a share for a lane, or puts the lane in line for what is short.
 func (e *Engine) takeShare(l *lane, quiet bool, now time.Time) (share, bool) {
-	if quiet && e.quiet.Take(l, now).Reason != gate.ReasonNone {
-		return share{}, false
-	}
-	if hold := e.fair.Take(l, now); hold.Reason != gate.ReasonNone {
-		if quiet {
-			e.quiet.GiveBack()
-			e.turns.at(now)
-		}
+	if hold := e.fair.Take(l, quiet, now); hold.Reason != gate.ReasonNone {
 		e.turns.at(hold.Until)
 		return share{}, false
 	}
 	return share{e, quiet}, true
 }
 
-// giveBack returns a share that is not used. The lines are served from elsewhere, because the lane is locked.
+// giveBack returns a share that is not used. The line is served from elsewhere, because the lane is locked.
 func (s share) giveBack(now time.Time) {
-	s.e.fair.GiveBack()
-	if s.quiet {
-		s.e.quiet.GiveBack()
-	}
+	s.e.fair.GiveBack(s.quiet)
 	s.e.turns.at(now)
 }
 
 // use tells that the attempt begins.
-func (s share) use(now time.Time) {
-	s.e.fair.Use(now)
-	if s.quiet {
-		s.e.quiet.Use(now)
-	}
-}
+func (s share) use(now time.Time) { s.e.fair.Use(now) }
 
-// release ends the attempt; then serveLines.
-func (s share) release() {
-	s.e.fair.Release()
-	if s.quiet {
-		s.e.quiet.Release()
-	}
-}
+// release ends the attempt; then serveLine.
+func (s share) release() { s.e.fair.Release(s.quiet) }
 
-// serveLines lets each lane look whose turn it is at what all share. No lane may be locked.
-func (e *Engine) serveLines() {
-	e.serve(e.fair)
-	e.serve(e.quiet)
-}
-
-func (e *Engine) serve(line *gate.Fair[*lane]) {
+// serveLine lets each lane look whose turn it is at what all share. No lane may be locked.
+func (e *Engine) serveLine() {
 	for e.work.Err() == nil {
-		turn, wake, ok := line.Next(time.Now())
+		turn, wake, ok := e.fair.Next(time.Now())
 		if !ok {
 			e.turns.at(wake)
 			return
 		}
 		turn.Lane.pump()
-		line.Done(turn)
+		e.fair.Done(turn)
 	}
 }
 

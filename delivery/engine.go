@@ -27,8 +27,7 @@ type Engine struct {
 	mu    sync.RWMutex
 	lanes map[string]*lane // guarded by mu; created when an endpoint is first seen
 
-	fair    *gate.Fair[*lane] // max_in_flight and the global rate
-	quiet   *gate.Fair[*lane] // quietShare of max_in_flight
+	fair    *gate.Fair[*lane] // max_in_flight, quietShare of it, and the global rate
 	turns   turns
 	window  windowBudget
 	settler *settler
@@ -73,9 +72,8 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	}
 	e.work, e.stopWork = context.WithCancel(context.WithoutCancel(ctx))
 	e.abort, e.stopAbort = context.WithCancel(context.WithoutCancel(ctx))
-	e.fair = gate.NewFair[*lane](DefaultMaxInFlight, gate.RateSettings{})
-	e.quiet = gate.NewFair[*lane](quietLimit(DefaultMaxInFlight), gate.RateSettings{})
-	e.turns.serve = e.serveLines
+	e.fair = gate.NewFair[*lane](DefaultMaxInFlight, quietLimit(DefaultMaxInFlight), gate.RateSettings{})
+	e.turns.serve = e.serveLine
 	e.settler = newSettler(e)
 	e.workers = newWorkers(e.work)
 	e.notices = make(chan Notice, noticeBacklog)
@@ -122,12 +120,11 @@ func (e *Engine) Apply(p *Plan) error {
 		}
 	}
 	before := e.plan.Swap(p)
-	e.fair.Set(p.MaxInFlight, p.Rate)
-	e.quiet.Set(quietLimit(p.MaxInFlight), gate.RateSettings{})
+	e.fair.Set(p.MaxInFlight, quietLimit(p.MaxInFlight), p.Rate)
 	for _, l := range e.allLanes() {
 		l.apply(p.Endpoints[l.name])
 	}
-	e.serveLines()
+	e.serveLine()
 	if before == nil || before.Router.Digest() != p.Router.Digest() {
 		e.rerouteUndecided()
 	}

@@ -314,7 +314,7 @@ func (l *lane) work(j job) {
 			l.pumpLocked()
 		}
 		l.mu.Unlock()
-		l.e.serveLines()
+		l.e.serveLine()
 		if !ok {
 			return
 		}

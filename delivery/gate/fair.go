@@ -7,13 +7,17 @@ import (
 
 // Fair shares out what all lanes need and there is too little of: a bounded
 // number of attempts in flight, and the tokens of one rate limit. An attempt
-// needs one of each, and gets both in one turn.
+// needs one of each, and gets both in one turn. Of the attempts in flight
+// only a part is for lanes whose endpoint does not answer, or did not yet:
+// the quiet ones. A thousand endpoints that hang leave room for those that
+// work.
 //
 // While nobody waits, whoever asks gets. Else there is a line: first come,
 // first served, one place per lane. A turn is one attempt; who wants another
 // goes to the back. So with k lanes in line each gets one attempt in k,
 // however busy the others are. A lane that cannot use its turn loses it, and
-// the next one has it at once.
+// the next one has it at once. Only one thing lets a lane be passed: it is
+// quiet, and the part for quiet ones is used up. It keeps its place.
 //
 // The caller does the waking, because a Fair holds no timer, starts no
 // goroutine and calls nobody. Two duties keep a turn from getting lost:
@@ -32,22 +36,25 @@ import (
 // that was held by something else and lost its place must look again, as
 // always, when that other thing changes.
 //
-// So at any moment when a lane waits, and an attempt in flight more is
-// allowed, one of these is true: one lane has been named and is not Done,
-// somebody is about to serve the line, or a time was told at which the line
-// will be served and no token is free before it.
+// So at any moment when a lane waits, and an attempt of it more is allowed,
+// one of these is true: one lane has been named and is not Done, somebody is
+// about to serve the line, or a time was told at which the line will be
+// served and no token is free before it.
 //
 // W names a lane, by pointer for instance. The line has at most one entry for
 // each. A Fair may be used from several goroutines; Take, Use, GiveBack and
 // Release may be called under a lane's lock.
 type Fair[W comparable] struct {
-	mu    sync.Mutex
-	limit int
-	used  int // attempts in flight, and those taken but not yet begun
-	rate  Rate
-	line  line[W]
+	mu         sync.Mutex
+	limit      int
+	quietLimit int
+	used       int // attempts in flight, and those taken but not yet begun
+	quietUsed  int // those of them that were taken as quiet
+	rate       Rate
+	line       line[W]
 
-	named bool   // the head was told that it is its turn, and has not asked since
+	named bool   // a lane was told that it is its turn, and has not asked since
+	whose W      // that lane
 	turn  uint64 // counts the namings: the present one
 }
 
@@ -57,21 +64,21 @@ type Turn[W comparable] struct {
 	id   uint64
 }
 
-// NewFair shares limit attempts in flight, at least 1, and valid rate settings.
-func NewFair[W comparable](limit int, rate RateSettings) *Fair[W] {
+// NewFair shares limit attempts in flight, quietLimit of them for quiet lanes, each at least 1, and valid rate settings.
+func NewFair[W comparable](limit, quietLimit int, rate RateSettings) *Fair[W] {
 	f := &Fair[W]{}
-	f.line.places = make(map[W]struct{})
-	f.Set(limit, rate)
+	f.line.places = make(map[W]*place[W])
+	f.Set(limit, quietLimit, rate)
 	return f
 }
 
 // Set changes how much there is to share. Attempts beyond a lower limit
 // finish, what passed before counts for the new rate (see [Rate.Set]), and
 // the line stays. Then serve the line.
-func (f *Fair[W]) Set(limit int, rate RateSettings) {
+func (f *Fair[W]) Set(limit, quietLimit int, rate RateSettings) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.limit = max(limit, 1)
+	f.limit, f.quietLimit = max(limit, 1), max(quietLimit, 1)
 	f.rate.Set(rate)
 }
 
@@ -79,32 +86,37 @@ func (f *Fair[W]) Set(limit int, rate RateSettings) {
 // GiveBack must follow. Or it puts the lane in line, unless it is there.
 // Then the hold's reason is what is short, ReasonSlots if only the turn of
 // others; its time, when there is one, is when to serve the line.
-func (f *Fair[W]) Take(w W, now time.Time) Hold {
+//
+// A lane may be quiet at one call and not at the next; it keeps its place.
+func (f *Fair[W]) Take(w W, quiet bool, now time.Time) Hold {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	first := f.line.n == 0 || f.line.head() == w
-	if !first {
-		f.line.join(w)
-		if f.used < f.limit {
+	if f.named && f.whose == w {
+		f.named = false // it has asked
+	}
+	f.line.regard(w, quiet)
+	if first := f.first(); first != nil && first.lane != w {
+		f.line.join(w, quiet)
+		if f.room(quiet) {
 			if ok, _ := f.rate.Peek(now); !ok {
 				return Hold{Reason: ReasonRate}
 			}
 		}
 		return Hold{Reason: ReasonSlots}
 	}
-	f.named = false // it has asked
-	if f.used >= f.limit {
-		f.line.join(w)
+	if !f.room(quiet) {
+		f.line.join(w, quiet)
 		return Hold{Reason: ReasonSlots}
 	}
 	if ok, until := f.rate.Take(now); !ok {
-		f.line.join(w)
+		f.line.join(w, quiet)
 		return Hold{Reason: ReasonRate, Until: until}
 	}
 	f.used++
-	if f.line.n > 0 {
-		f.line.leave()
+	if quiet {
+		f.quietUsed++
 	}
+	f.line.leave(w)
 	return Hold{}
 }
 
@@ -112,20 +124,22 @@ func (f *Fair[W]) Take(w W, now time.Time) Hold {
 func (f *Fair[W]) Use(now time.Time) { f.rate.Use(now) }
 
 // GiveBack returns an attempt that was not begun, because another gate
-// refused it: it burns no token. Then serve the line.
-func (f *Fair[W]) GiveBack() {
+// refused it: it burns no token. Quiet is as it was at Take. Then serve the
+// line.
+func (f *Fair[W]) GiveBack(quiet bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.used = max(f.used-1, 0)
+	f.free(quiet)
 	f.rate.GiveBack()
 }
 
-// Release ends an attempt that was begun. Then serve the line; the lane
-// itself may Take before that, which gives it nothing while others wait.
-func (f *Fair[W]) Release() {
+// Release ends an attempt that was begun. Quiet is as it was at Take. Then
+// serve the line; the lane itself may Take before that, which gives it
+// nothing while others wait.
+func (f *Fair[W]) Release(quiet bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.used = max(f.used-1, 0)
+	f.free(quiet)
 }
 
 // Next names the lane whose turn it is, if there is something to share and no
@@ -135,15 +149,16 @@ func (f *Fair[W]) Release() {
 func (f *Fair[W]) Next(now time.Time) (turn Turn[W], wake time.Time, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.line.n == 0 || f.named || f.used >= f.limit {
+	first := f.first()
+	if first == nil || f.named || f.used >= f.limit {
 		return Turn[W]{}, time.Time{}, false
 	}
 	if ok, wake = f.rate.Peek(now); !ok {
 		return Turn[W]{}, wake, false
 	}
-	f.named = true
+	f.named, f.whose = true, first.lane
 	f.turn++
-	return Turn[W]{Lane: f.line.head(), id: f.turn}, time.Time{}, true
+	return Turn[W]{Lane: first.lane, id: f.turn}, time.Time{}, true
 }
 
 // Done says that the lane has looked. If it did not ask for what was offered,
@@ -153,41 +168,31 @@ func (f *Fair[W]) Done(t Turn[W]) {
 	defer f.mu.Unlock()
 	if f.named && f.turn == t.id {
 		f.named = false
-		f.line.leave()
+		f.line.leave(t.Lane)
 	}
 }
 
-// line is a queue in which each has one place at most. Its memory is as large
-// as the line once was, and is used over.
-type line[W comparable] struct {
-	ring   []W // of a length that is a power of two
-	first  int // where in ring the head is
-	n      int
-	places map[W]struct{}
+// first is whose turn it is as soon as there is something to share: the head of the line, without the quiet ones while
+// their part is used up. Nil: nobody's.
+func (f *Fair[W]) first() *place[W] {
+	lively, quiet := f.line.lively.first, f.line.quiet.first
+	switch {
+	case quiet == nil || f.quietUsed >= f.quietLimit:
+		return lively
+	case lively == nil || quiet.ticket < lively.ticket:
+		return quiet
+	default:
+		return lively
+	}
 }
 
-func (l *line[W]) head() W { return l.ring[l.first] }
-
-func (l *line[W]) join(w W) {
-	if _, ok := l.places[w]; ok {
-		return
-	}
-	l.places[w] = struct{}{}
-	if l.n == len(l.ring) {
-		ring := make([]W, max(2*l.n, 16))
-		copied := copy(ring, l.ring[l.first:])
-		copy(ring[copied:], l.ring[:l.first])
-		l.ring, l.first = ring, 0
-	}
-	l.ring[(l.first+l.n)&(len(l.ring)-1)] = w
-	l.n++
+func (f *Fair[W]) room(quiet bool) bool {
+	return f.used < f.limit && (!quiet || f.quietUsed < f.quietLimit)
 }
 
-// leave takes out the head.
-func (l *line[W]) leave() {
-	var none W
-	delete(l.places, l.ring[l.first])
-	l.ring[l.first] = none
-	l.first = (l.first + 1) & (len(l.ring) - 1)
-	l.n--
+func (f *Fair[W]) free(quiet bool) {
+	f.used = max(f.used-1, 0)
+	if quiet {
+		f.quietUsed = max(f.quietUsed-1, 0)
+	}
 }

@@ -26,6 +26,7 @@ type model struct {
 
 type modelLane struct {
 	locked  bool
+	quiet   bool // its endpoint does not answer
 	able    bool // no other gate holds it
 	queued  int
 	running int
@@ -86,7 +87,8 @@ func (m *model) pump(step func(string), i int) {
 func (m *model) start(step func(string), i int) {
 	for l := &m.lanes[i]; l.able && l.queued > 0 && l.running < modelSlots; {
 		step(fmt.Sprint("take ", i))
-		hold := m.f.Take(i, m.now)
+		quiet := l.quiet
+		hold := m.f.Take(i, quiet, m.now)
 		if hold.Reason != ReasonNone {
 			step(fmt.Sprint("held ", hold.Reason))
 			m.arm(hold.Until)
@@ -95,7 +97,7 @@ func (m *model) start(step func(string), i int) {
 		if m.rnd.IntN(6) == 0 { // the breaker refuses
 			l.able = false
 			step(fmt.Sprint("give back ", i))
-			m.f.GiveBack()
+			m.f.GiveBack(quiet)
 			m.spawn("after a give back", m.serve) // not here: a lock is held
 			return
 		}
@@ -104,19 +106,20 @@ func (m *model) start(step func(string), i int) {
 		l.queued--
 		l.running++
 		m.begun++
-		m.spawn(fmt.Sprint("attempt of ", i), func(step func(string)) { m.attempt(step, i) })
+		m.spawn(fmt.Sprint("attempt of ", i), func(step func(string)) { m.attempt(step, i, quiet) })
 	}
 }
 
 // attempt ends, and its lane looks, as lane.work does.
-func (m *model) attempt(step func(string), i int) {
+func (m *model) attempt(step func(string), i int, quiet bool) {
 	for range m.rnd.IntN(20) {
 		step("work")
 	}
 	step("release")
-	m.f.Release()
+	m.f.Release(quiet)
 	l := &m.lanes[i]
 	m.lock(step, l)
+	l.quiet = m.rnd.IntN(2) == 0
 	l.running--
 	m.start(step, i)
 	l.locked = false
@@ -138,7 +141,7 @@ func (m *model) disturb() {
 		l.able = true
 		m.spawn(fmt.Sprint("resume ", i), look)
 	case 6:
-		m.f.Set(1+m.rnd.IntN(3), m.someRate())
+		m.f.Set(1+m.rnd.IntN(3), 1+m.rnd.IntN(3), m.someRate())
 		m.spawn("reload", m.serve)
 	case 7, 8:
 		m.now = m.now.Add(time.Duration(m.rnd.IntN(400)) * time.Millisecond)
@@ -191,26 +194,23 @@ func (m *model) fail(format string, args ...any) {
 func (m *model) check() {
 	m.t.Helper()
 	f := m.f
-	if f.used != 0 || f.rate.taken != 0 {
-		m.fail("nothing is under way, and %d attempts, %d tokens are taken", f.used, f.rate.taken)
+	if f.used != 0 || f.quietUsed != 0 || f.rate.taken != 0 {
+		m.fail("nothing is under way, and %d attempts, %d quiet, %d tokens are taken", f.used, f.quietUsed, f.rate.taken)
 	}
 	if f.named {
 		m.fail("a turn is left open")
-	}
-	if f.line.n != len(f.line.places) {
-		m.fail("%d in line with %d places", f.line.n, len(f.line.places))
 	}
 	for i, l := range m.lanes {
 		if _, waits := f.line.places[i]; l.able && l.queued > 0 && !waits {
 			m.fail("lane %d has work, could begin, and is not in line", i)
 		}
 	}
-	if f.line.n == 0 {
+	if len(f.line.places) == 0 {
 		return
 	}
 	ok, until := f.rate.Peek(m.now)
 	if ok || m.timer.IsZero() || m.timer.After(until) {
-		m.fail("%d wait; a token is free: %v, or at %v; the timer fires at %v", f.line.n, ok, until, m.timer)
+		m.fail("%d wait; a token is free: %v, or at %v; the timer fires at %v", len(f.line.places), ok, until, m.timer)
 	}
 }
 
@@ -219,7 +219,10 @@ func TestNoWakeUpIsLostInAnyOrderOfCalls(t *testing.T) {
 	for seed := range uint64(600) {
 		rnd := rand.New(rand.NewPCG(seed, 7))
 		m := &model{t: t, rnd: rnd, now: epoch, lanes: make([]modelLane, 1+rnd.IntN(5))}
-		m.f = NewFair[int](1+rnd.IntN(3), m.someRate())
+		for i := range m.lanes {
+			m.lanes[i].quiet = true
+		}
+		m.f = NewFair[int](1+rnd.IntN(3), 1+rnd.IntN(3), m.someRate())
 		for range 4 {
 			for range 20 + rnd.IntN(100) {
 				if rnd.IntN(12) == 0 {

@@ -10,7 +10,7 @@ import (
 // granted makes a lane's call and fails the test unless it gets an attempt.
 func granted(t *testing.T, f *Fair[string], w string) {
 	t.Helper()
-	if hold := f.Take(w, epoch); hold.Reason != ReasonNone {
+	if hold := f.Take(w, false, epoch); hold.Reason != ReasonNone {
 		t.Fatalf("%s is held: %+v", w, hold)
 	}
 	f.Use(epoch)
@@ -18,7 +18,7 @@ func granted(t *testing.T, f *Fair[string], w string) {
 
 func heldBy(t *testing.T, f *Fair[string], w string, why Reason) Hold {
 	t.Helper()
-	hold := f.Take(w, epoch)
+	hold := f.Take(w, false, epoch)
 	if hold.Reason != why {
 		t.Fatalf("%s: hold %+v, want reason %q", w, hold, why)
 	}
@@ -37,7 +37,7 @@ func turnOf(t *testing.T, f *Fair[string], w string) Turn[string] {
 
 func TestLanesTakeTurnsInTheOrderTheyCame(t *testing.T) {
 	t.Parallel()
-	f := NewFair[string](2, RateSettings{})
+	f := NewFair[string](2, 2, RateSettings{})
 	granted(t, f, "a")
 	granted(t, f, "a")
 	for _, w := range []string{"a", "b", "c", "b", "a"} { // one place each
@@ -45,7 +45,7 @@ func TestLanesTakeTurnsInTheOrderTheyCame(t *testing.T) {
 	}
 	turnOf(t, f, "") // nothing is free
 	for _, w := range []string{"a", "b", "c", "a", "b", "c"} {
-		f.Release()
+		f.Release(false)
 		heldBy(t, f, "late", ReasonSlots) // who has not the turn gets nothing, though something is free
 		turn := turnOf(t, f, w)
 		turnOf(t, f, "") // one turn at a time
@@ -54,7 +54,7 @@ func TestLanesTakeTurnsInTheOrderTheyCame(t *testing.T) {
 		f.Done(turn)
 		turnOf(t, f, "")
 		if w == "c" {
-			f.Release()
+			f.Release(false)
 			turn := turnOf(t, f, "late")
 			granted(t, f, "late")
 			f.Done(turn)
@@ -64,37 +64,37 @@ func TestLanesTakeTurnsInTheOrderTheyCame(t *testing.T) {
 
 func TestALaneThatCannotUseItsTurnLosesIt(t *testing.T) {
 	t.Parallel()
-	f := NewFair[string](1, RateSettings{})
+	f := NewFair[string](1, 1, RateSettings{})
 	granted(t, f, "a")
 	for _, w := range []string{"b", "c", "d"} {
 		heldBy(t, f, w, ReasonSlots)
 	}
-	f.Release()
+	f.Release(false)
 	f.Done(turnOf(t, f, "b")) // it looked and did not ask
 	turn := turnOf(t, f, "c")
-	if hold := f.Take("c", epoch); hold.Reason != ReasonNone {
+	if hold := f.Take("c", false, epoch); hold.Reason != ReasonNone {
 		t.Fatalf("held: %+v", hold)
 	}
-	f.GiveBack() // another gate refused
+	f.GiveBack(false) // another gate refused
 	f.Done(turn)
 	turn = turnOf(t, f, "d")
 	granted(t, f, "d")
 	f.Done(turn)
-	f.Release()
+	f.Release(false)
 	turnOf(t, f, "")
 	granted(t, f, "b")
 }
 
 func TestDoneTakesNoPlaceButThatOfItsTurn(t *testing.T) {
 	t.Parallel()
-	f := NewFair[string](1, RateSettings{})
+	f := NewFair[string](1, 1, RateSettings{})
 	granted(t, f, "a")
 	heldBy(t, f, "b", ReasonSlots)
-	f.Release()
+	f.Release(false)
 	first := turnOf(t, f, "b")
 	granted(t, f, "b") // by itself, before it was told
 	heldBy(t, f, "b", ReasonSlots)
-	f.Release()
+	f.Release(false)
 	second := turnOf(t, f, "b")
 	f.Done(first) // of the turn that was used
 	f.Done(Turn[string]{})
@@ -102,7 +102,7 @@ func TestDoneTakesNoPlaceButThatOfItsTurn(t *testing.T) {
 	heldBy(t, f, "c", ReasonSlots)
 	granted(t, f, "b")
 	f.Done(second)
-	f.Release()
+	f.Release(false)
 	turn := turnOf(t, f, "c")
 	f.Done(turn)
 	f.Done(turn)
@@ -111,24 +111,24 @@ func TestDoneTakesNoPlaceButThatOfItsTurn(t *testing.T) {
 
 func TestALaneKeepsItsPlaceWhenWhatItWasOfferedIsGone(t *testing.T) {
 	t.Parallel()
-	f := NewFair[string](2, RateSettings{})
+	f := NewFair[string](2, 2, RateSettings{})
 	granted(t, f, "a")
 	granted(t, f, "a")
 	heldBy(t, f, "b", ReasonSlots)
 	heldBy(t, f, "c", ReasonSlots)
-	f.Release()
+	f.Release(false)
 	turn := turnOf(t, f, "b")
-	f.Set(1, RateSettings{}) // a reload
+	f.Set(1, 1, RateSettings{}) // a reload
 	heldBy(t, f, "b", ReasonSlots)
 	f.Done(turn)
 	turnOf(t, f, "")
-	f.Set(2, RateSettings{})
+	f.Set(2, 2, RateSettings{})
 	turnOf(t, f, "b")
 }
 
 func TestOnlyTheHeadOfTheLineIsToldATime(t *testing.T) {
 	t.Parallel()
-	f := NewFair[string](10, RateSettings{N: 1, Unit: time.Minute, Burst: 1})
+	f := NewFair[string](10, 10, RateSettings{N: 1, Unit: time.Minute, Burst: 1})
 	granted(t, f, "a")
 	want := epoch.Add(time.Minute)
 	if hold := heldBy(t, f, "a", ReasonRate); !hold.Until.Equal(want) {
@@ -141,10 +141,10 @@ func TestOnlyTheHeadOfTheLineIsToldATime(t *testing.T) {
 		t.Errorf("the line is to be served at %v, want %v", wake, want)
 	}
 	turn, _, _ := f.Next(want)
-	if hold := f.Take("b", want); turn.Lane != "a" || hold.Reason != ReasonSlots {
+	if hold := f.Take("b", false, want); turn.Lane != "a" || hold.Reason != ReasonSlots {
 		t.Errorf("the turn is %q's, and b is told %+v", turn.Lane, hold)
 	}
-	f.Set(1, RateSettings{N: 1, Unit: time.Minute, Burst: 1}) // full with what runs
+	f.Set(1, 1, RateSettings{N: 1, Unit: time.Minute, Burst: 1}) // full with what runs
 	if _, wake, ok := f.Next(want.Add(time.Hour)); ok || !wake.IsZero() {
 		t.Errorf("while all are in flight: %v, %v", wake, ok)
 	}
@@ -166,14 +166,14 @@ type world struct {
 
 func newWorld(lanes, limit int, rate RateSettings) *world {
 	return &world{
-		f: NewFair[int](limit, rate), now: epoch, queued: make([]int, lanes),
+		f: NewFair[int](limit, limit, rate), now: epoch, queued: make([]int, lanes),
 		slots: slices.Repeat([]int{16}, lanes), took: make([]int, lanes), lasts: 20, ends: make([][]int, 64),
 	}
 }
 
 func (w *world) pump(l int) {
 	for w.queued[l] > 0 && w.slots[l] > 0 {
-		if hold := w.f.Take(l, w.now); hold.Reason != ReasonNone {
+		if hold := w.f.Take(l, false, w.now); hold.Reason != ReasonNone {
 			w.arm(hold.Until)
 			return
 		}
@@ -214,7 +214,7 @@ func (w *world) step() {
 	ended := w.ends[i]
 	w.ends[i] = nil
 	for _, l := range ended {
-		w.f.Release()
+		w.f.Release(false)
 		w.slots[l]++
 		w.pump(l)
 		w.serve()
@@ -294,67 +294,139 @@ func TestBusyLanesShareEvenly(t *testing.T) {
 	}
 }
 
-func TestTheLineGrowsWhileItsHeadMoves(t *testing.T) {
+func TestQuietLanesArePassedOnlyWhenTheirPartIsUsedUp(t *testing.T) {
+	t.Parallel()
+	f := NewFair[string](3, 2, RateSettings{})
+	take := func(w string, quiet bool) {
+		t.Helper()
+		if hold := f.Take(w, quiet, epoch); hold.Reason != ReasonNone {
+			t.Fatalf("%s is held: %+v", w, hold)
+		}
+		f.Use(epoch)
+	}
+	wait := func(w string, quiet bool) {
+		t.Helper()
+		if hold := f.Take(w, quiet, epoch); hold.Reason != ReasonSlots {
+			t.Fatalf("%s: hold %+v", w, hold)
+		}
+	}
+	take("hangs", true)
+	take("hangs", true)
+	wait("hangs", true)
+	wait("new", true)
+	turnOf(t, f, "")     // one is free, and not for them
+	take("works", false) // though two wait
+	wait("works", false)
+	f.Release(false)
+	turn := turnOf(t, f, "works")
+	take("works", false)
+	f.Done(turn)
+	wait("works", false)
+	f.Release(true)
+	turn = turnOf(t, f, "hangs") // who came first, now that the part of both has room
+	take("hangs", true)
+	f.Done(turn)
+	wait("new", false) // it has answered meanwhile: its place is before that of works
+	f.Release(false)
+	turn = turnOf(t, f, "new")
+	take("new", false)
+	f.Done(turn)
+	wait("works", true) // and works is silent now
+	f.Release(false)
+	turnOf(t, f, "")
+	f.Set(3, 3, RateSettings{})
+	turn = turnOf(t, f, "works")
+	f.Done(turn)
+	turnOf(t, f, "")
+}
+
+func TestTheLineIsInOrderAcrossItsQueues(t *testing.T) {
 	t.Parallel()
 	rnd := rand.New(rand.NewPCG(9, 9))
-	l := line[int]{places: make(map[int]struct{})}
-	var want []int
+	f := NewFair[int](1, 1, RateSettings{})
+	type waiting struct {
+		lane  int
+		quiet bool
+	}
+	var want []waiting
+	at := func(w int) int { return slices.IndexFunc(want, func(x waiting) bool { return x.lane == w }) }
 	for range 20_000 {
-		if w := rnd.IntN(200); rnd.IntN(5) > 1 {
-			l.join(w)
-			if !slices.Contains(want, w) {
-				want = append(want, w)
+		w, quiet := rnd.IntN(200), rnd.IntN(2) == 0
+		switch i := at(w); {
+		case rnd.IntN(5) > 1:
+			f.line.regard(w, quiet)
+			f.line.join(w, quiet)
+			if i < 0 {
+				want = append(want, waiting{w, quiet})
+			} else {
+				want[i].quiet = quiet
 			}
-		} else if l.n > 0 {
-			if l.head() != want[0] {
-				t.Fatalf("the head is %d, want %d", l.head(), want[0])
+		case len(want) > 0:
+			w = want[0].lane
+			if rnd.IntN(10) == 0 {
+				w = want[len(want)/2].lane
 			}
-			l.leave()
-			want = want[1:]
+			f.line.leave(w)
+			want = slices.Delete(want, at(w), at(w)+1)
+		default:
+			f.line.leave(w)
 		}
-		if l.n != len(want) || len(l.places) != len(want) || len(l.ring) > 256 {
-			t.Fatalf("%d in line, %d places, want %d; memory for %d", l.n, len(l.places), len(want), len(l.ring))
+		lively := slices.IndexFunc(want, func(x waiting) bool { return !x.quiet })
+		f.quietUsed = 1
+		if first := f.first(); (first == nil) != (lively < 0) || first != nil && first.lane != want[lively].lane {
+			t.Fatalf("without the quiet ones %+v is first: %+v", first, want)
 		}
+		f.quietUsed = 0
+		if first := f.first(); (first == nil) != (len(want) == 0) || first != nil && first.lane != want[0].lane {
+			t.Fatalf("%+v is first: %+v", first, want)
+		}
+	}
+	spare := 0
+	for p := f.line.spare; p != nil; p = p.next {
+		spare++
+	}
+	if len(f.line.places) != len(want) || len(want)+spare > 200 {
+		t.Errorf("%d places for %d in line, and %d spare", len(f.line.places), len(want), spare)
 	}
 }
 
 func BenchmarkFair(b *testing.B) {
 	rate := RateSettings{N: maxRate, Unit: time.Second, Burst: maxRate}
 	b.Run("nobody waits", func(b *testing.B) {
-		f := NewFair[int](1024, RateSettings{})
+		f := NewFair[int](1024, 1024, RateSettings{})
 		b.ReportAllocs()
 		for b.Loop() {
-			f.Take(1, epoch)
+			f.Take(1, false, epoch)
 			f.Use(epoch)
-			f.Release()
+			f.Release(false)
 			f.Next(epoch)
 		}
 	})
 	b.Run("nobody waits, with a rate", func(b *testing.B) {
-		f, now := NewFair[int](1024, rate), epoch
+		f, now := NewFair[int](1024, 1024, rate), epoch
 		b.ReportAllocs()
 		for b.Loop() {
 			now = now.Add(time.Microsecond)
-			f.Take(1, now)
+			f.Take(1, false, now)
 			f.Use(now)
-			f.Release()
+			f.Release(false)
 			f.Next(now)
 		}
 	})
 	b.Run("a turn of 1000 lanes that wait", func(b *testing.B) {
-		f, now := NewFair[int](1, rate), epoch
+		f, now := NewFair[int](1, 1, rate), epoch
 		for l := range 1000 {
-			f.Take(l, now)
+			f.Take(l, false, now)
 		}
 		f.Use(now)
 		b.ReportAllocs()
 		for b.Loop() {
 			now = now.Add(time.Microsecond)
-			f.Release()
+			f.Release(false)
 			turn, _, _ := f.Next(now)
-			f.Take(turn.Lane, now)
+			f.Take(turn.Lane, false, now)
 			f.Use(now)
-			f.Take(turn.Lane, now) // back in line
+			f.Take(turn.Lane, false, now) // back in line
 			f.Done(turn)
 			f.Next(now)
 		}
