@@ -180,7 +180,7 @@ func (a *App) engine() (*delivery.Engine, error) {
 	if a.released || a.plan == nil {
 		return nil, errNotRunning
 	}
-	l, err := acquire(a.store, a.plan, a.logHandler, a.emit)
+	l, err := a.acquire()
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,8 @@ import (
 //		upcoming <address> <day>
 //		proxy <url> { … }
 //		allow <address|network>…
+//		deny <address|network>…
+//		nat64 <network>…
 //		ports <port>… | any
 //		plain_http
 //	}
@@ -37,6 +39,8 @@ func (a *App) parseEgress(d *caddyfile.Dispenser) error {
 			"upcoming":   e.parseUpcoming,
 			"proxy":      e.parseProxy,
 			"allow":      func(d *caddyfile.Dispenser) error { return some(d, &e.Allow) },
+			"deny":       func(d *caddyfile.Dispenser) error { return some(d, &e.Deny) },
+			"nat64":      func(d *caddyfile.Dispenser) error { return some(d, &e.NAT64) },
 			"ports":      func(d *caddyfile.Dispenser) error { return some(d, &e.Ports) },
 			"plain_http": func(d *caddyfile.Dispenser) error { return bare(d, &e.PlainHTTP) },
 		},

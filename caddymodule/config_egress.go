@@ -28,6 +28,14 @@ type Egress struct {
 	// are compared with the address that is dialed, after name resolution. Default: none.
 	Allow []string `json:"allow,omitempty"`
 
+	// Public addresses and networks that deliveries may not reach, whatever `allow` says: the address that a router in front
+	// translates to this machine's, for instance. Default: none.
+	Deny []string `json:"deny,omitempty"`
+
+	// IPv6 networks of length 96 under which this network reaches IPv4 (RFC 6052), such as `64:ff9b::/96`. An address in one
+	// is judged as the IPv4 address that it ends in. Default: none; such addresses are refused.
+	NAT64 []string `json:"nat64,omitempty"`
+
 	// Ports that endpoints may use, or the one word `any`. Default: `443`.
 	Ports []string `json:"ports,omitempty"`
 

@@ -13,6 +13,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/atoship/caddy-webhooks/delivery"
+	"github.com/atoship/caddy-webhooks/delivery/egress"
 )
 
 // engines holds one running engine per store identity. Configs that name the same store share the engine, which is how it
@@ -52,6 +53,7 @@ type lease struct {
 	plan   *delivery.Plan
 	logs   slog.Handler
 	emit   emitter
+	listed []egress.Listed // the addresses that customers see
 }
 
 // force lets the lease's config hear from the engine.
@@ -62,21 +64,24 @@ func (l *lease) force() {
 
 // acquire opens the store's engine if it is not running, and puts the plan in force. When that fails, the plan before
 // stays in force, and what was opened for nothing is closed.
-func acquire(store Store, plan *delivery.Plan, logs slog.Handler, emit emitter) (*lease, error) {
+func (a *App) acquire() (*lease, error) {
 	handover.Lock()
 	defer handover.Unlock()
 
-	key := store.Identity()
-	v, _, err := engines.LoadOrNew(key, func() (caddy.Destructor, error) { return openEngine(store, logs) })
+	key := a.store.Identity()
+	v, _, err := engines.LoadOrNew(key, func() (caddy.Destructor, error) { return openEngine(a.store, a.logHandler) })
 	if err != nil {
 		return nil, err
 	}
-	l := &lease{key: key, shared: v.(*sharedEngine), plan: plan, logs: logs, emit: emit}
+	l := &lease{key: key, shared: v.(*sharedEngine), plan: a.plan, logs: a.logHandler, emit: a.emit, listed: a.listed()}
 	s := l.shared
 	s.leases = append(s.leases, l)
 	l.force()
-	if err := s.Apply(plan); err != nil {
+	if err := s.Apply(a.plan); err != nil {
 		return nil, errors.Join(fmt.Errorf("applying the webhooks config: %w", err), l.drop())
+	}
+	if n := len(s.leases); n > 1 {
+		reportListed(s.Engine, s.leases[n-2].listed, l.listed)
 	}
 	return l, nil
 }
@@ -123,6 +128,7 @@ func (l *lease) drop() error {
 		back := s.leases[n-1]
 		back.force()
 		err = s.Apply(back.plan)
+		reportListed(s.Engine, l.listed, back.listed)
 	}
 	_, closing := engines.Delete(l.key)
 	return errors.Join(err, closing)

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"net/netip"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/atoship/caddy-webhooks/delivery"
+	"github.com/atoship/caddy-webhooks/delivery/egress"
 	"github.com/atoship/caddy-webhooks/delivery/store/embedded"
 	"github.com/atoship/caddy-webhooks/rules"
 )
@@ -81,6 +85,52 @@ func TestNewestLivingConfigDecides(t *testing.T) {
 		if _, err := app.engine(); !errors.Is(err, errNotRunning) {
 			t.Errorf("after the last stop: %v", err)
 		}
+	}
+}
+
+func TestAListThatAReloadChangesIsNews(t *testing.T) {
+	t.Parallel()
+	heard := make(chan map[string]any, 10)
+	listing := func(dir string, listed ...egress.Listed) *App {
+		a := provisioned(t, dir)
+		a.profiles = map[string]*egressProfile{"eu": {name: "eu", listed: listed}}
+		a.emit = func(name string, data map[string]any) {
+			delete(data, "at")
+			data["type"] = name
+			heard <- data
+		}
+		return a
+	}
+	addr := func(s string, from time.Time) egress.Listed {
+		return egress.Listed{Profile: "eu", Source: egress.Source{Addr: netip.MustParseAddr(s), From: from}}
+	}
+	day := time.Date(2126, 12, 24, 0, 0, 0, 0, time.UTC)
+	dir := t.TempDir()
+	a := listing(dir, addr("203.0.113.10", time.Time{}), addr("203.0.113.11", time.Time{}))
+	b := listing(dir, addr("203.0.113.10", time.Time{}), addr("203.0.113.12", day))
+	c := listing(dir, addr("203.0.113.10", time.Time{}), addr("203.0.113.12", day.AddDate(0, 0, 7)))
+	want := func(step string, news ...map[string]any) {
+		t.Helper()
+		for _, w := range news {
+			w["type"], w["profile"] = "webhooks.egress_changed", "eu"
+			if got := <-heard; !maps.Equal(got, w) {
+				t.Errorf("%s: heard %v, want %v", step, got, w)
+			}
+		}
+	}
+	start(t, a)
+	start(t, b)
+	want("the second config",
+		map[string]any{"change": "unlisted", "address": "203.0.113.11"},
+		map[string]any{"change": "listed", "address": "203.0.113.12", "not_before": "2126-12-24"})
+	start(t, c)
+	want("another day", map[string]any{"change": "listed", "address": "203.0.113.12", "not_before": "2126-12-31"})
+	stop(t, c)
+	want("rolled back", map[string]any{"change": "listed", "address": "203.0.113.12", "not_before": "2126-12-24"})
+	stop(t, a)
+	stop(t, b)
+	if len(heard) > 0 {
+		t.Errorf("%v is no news", <-heard)
 	}
 }
 

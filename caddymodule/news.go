@@ -3,7 +3,9 @@ package caddymodule
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
@@ -74,6 +76,44 @@ func (a *App) reportEgress(e *delivery.Engine) {
 			p.exit.tell(report)
 		}
 	}
+}
+
+// What happened to the list for customers, beside the kinds of [egress.Change].
+const (
+	changeListed   = "listed"
+	changeUnlisted = "unlisted"
+)
+
+// listed are the addresses of all profiles that customers see.
+func (a *App) listed() []egress.Listed {
+	var all []egress.Listed
+	for _, p := range a.profiles {
+		all = append(all, p.listed...)
+	}
+	return all
+}
+
+// reportListed makes operational events of what a config changes in the list for customers by taking another one's place.
+// An address with another day than before is listed again.
+func reportListed(e *delivery.Engine, before, after []egress.Listed) {
+	report := func(change string, entries, known []egress.Listed) {
+		for _, entry := range entries {
+			same := func(other egress.Listed) bool {
+				return other.Profile == entry.Profile && other.Addr == entry.Addr &&
+					(change == changeUnlisted || other.From.Equal(entry.From))
+			}
+			if slices.ContainsFunc(known, same) {
+				continue
+			}
+			data := map[string]any{"profile": entry.Profile, "change": change, "address": entry.Addr.String()}
+			if change == changeListed && entry.From.After(time.Now()) {
+				data["not_before"] = entry.From.Format(time.DateOnly)
+			}
+			e.Notify(delivery.Notice{Type: delivery.NoticeEgressChanged, Data: data})
+		}
+	}
+	report(changeUnlisted, before, after)
+	report(changeListed, after, before)
 }
 
 var _ delivery.Observer = (*liveNews)(nil)

@@ -35,8 +35,8 @@ type egressProfile struct {
 	name    string
 	policy  egress.URLPolicy
 	profile egress.Profile
-	allow   []netip.Prefix // sorted; two profiles with equal ones are one identity
-	exit    *exit          // nil if there are neither sources nor proxies
+	rules   string // what the guard goes by; two profiles with equal ones are one identity
+	exit    *exit  // nil if there are neither sources nor proxies
 	listed  []egress.Listed
 	// unlisted says what customers will see beside the listed addresses, "" for nothing.
 	unlisted string
@@ -90,27 +90,9 @@ func (a *App) egressProfile(ctx caddy.Context, name string, e *Egress) (*egressP
 		return nil, err
 	}
 	p := &egressProfile{name: name}
-	for _, text := range e.Allow {
-		text, err := resolve(text)
-		if err != nil {
-			return nil, fmt.Errorf("allow: %w", err)
-		}
-		prefix, err := egress.ParseAllow(text)
-		if err != nil {
-			return nil, err
-		}
-		p.allow = append(p.allow, prefix)
-	}
-	slices.SortFunc(p.allow, netip.Prefix.Compare)
-	own, err := egress.OwnListeners() // all that listens on this machine: firewalls outside do not see what it sends to itself
-	if err != nil {
-		return nil, fmt.Errorf("finding this machine's addresses: %w", err)
-	}
-	guard, err := egress.Rules{Allow: p.allow, Own: own}.Guard()
-	if err != nil {
+	if err := p.guard(e); err != nil {
 		return nil, err
 	}
-	p.policy = egress.URLPolicy{Guard: guard, PlainHTTP: e.PlainHTTP}
 	if err := e.ports(&p.policy); err != nil {
 		return nil, err
 	}
@@ -141,6 +123,49 @@ func (a *App) egressProfile(ctx caddy.Context, name string, e *Egress) (*egressP
 	p.exit = exit
 	p.profile.Sources, p.profile.Proxies = exit.sources, exit.proxies
 	return p, nil
+}
+
+// guard makes the rules of which addresses may be reached.
+func (p *egressProfile) guard(e *Egress) error {
+	allow, err := prefixes("allow", e.Allow, egress.ParseAllow)
+	if err != nil {
+		return err
+	}
+	deny, err := prefixes("deny", e.Deny, egress.ParseDeny)
+	if err != nil {
+		return err
+	}
+	nat64, err := prefixes("nat64", e.NAT64, netip.ParsePrefix)
+	if err != nil {
+		return err
+	}
+	own, err := egress.OwnListeners() // all that listens on this machine: firewalls outside do not see what it sends to itself
+	if err != nil {
+		return fmt.Errorf("finding this machine's addresses: %w", err)
+	}
+	guard, err := egress.Rules{Allow: allow, Deny: deny, NAT64: nat64, Own: own}.Guard()
+	if err != nil {
+		return err
+	}
+	p.rules = fmt.Sprint(allow, deny, nat64)
+	p.policy = egress.URLPolicy{Guard: guard, PlainHTTP: e.PlainHTTP}
+	return nil
+}
+
+// prefixes reads the networks of an option and sorts them.
+func prefixes(option string, texts []string, parse func(string) (netip.Prefix, error)) ([]netip.Prefix, error) {
+	all := make([]netip.Prefix, len(texts))
+	for i, text := range texts {
+		text, err := resolve(text)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", option, err)
+		}
+		if all[i], err = parse(text); err != nil {
+			return nil, fmt.Errorf("%s: %w", option, err)
+		}
+	}
+	slices.SortFunc(all, netip.Prefix.Compare)
+	return all, nil
 }
 
 // sources are the addresses to bind, now and later.

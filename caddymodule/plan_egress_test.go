@@ -45,6 +45,10 @@ func TestEgressRefusesWhatCannotWork(t *testing.T) {
 		"TLS settings of a proxy without TLS":    {proxy(EgressProxy{URL: "http://egress-1", TLS: &EndpointTLS{}}), "tls is for https proxies"},
 		"a proxy's certificate that is not":      {proxy(EgressProxy{URL: "https://egress-1", TLS: &EndpointTLS{ClientAuth: &ClientAuth{Cert: "/nowhere"}}}), "proxy 1: tls: client_auth"},
 		"an exception that is no address":        {Egress{Allow: []string{"localhost"}}, "localhost"},
+		"a refusal that is no address":           {Egress{Deny: []string{"localhost"}}, "deny: "},
+		"a translated network that is none":      {Egress{NAT64: []string{"64:ff9b::"}}, "nat64: "},
+		"a translated network of IPv4":           {Egress{NAT64: []string{"10.0.0.0/8"}}, "nat64: 10.0.0.0/8 is not"},
+		"a translated network that is too wide":  {Egress{NAT64: []string{"64:ff9b::/64"}}, "nat64: 64:ff9b::/64 is not"},
 		"a port out of range":                    {Egress{Ports: []string{"70000"}}, "70000"},
 		"a name that is none":                    {Egress{Name: "a b"}, "name 'a b' is not 1 to 64"},
 		"a name that is for endpoints of others": {Egress{Name: "ep_1"}, "starts with ep_"},
@@ -88,6 +92,31 @@ func TestEndpointsLeaveByTheProfileTheyName(t *testing.T) {
 	for _, name := range []string{"", "default"} {
 		if _, _, err := planOf(t, &App{Egress: eu, Endpoint: []Endpoint{endpoint("a", at8443(name))}}); err == nil || !strings.Contains(err.Error(), "port 8443") {
 			t.Errorf("profile %q: %v", name, err)
+		}
+	}
+}
+
+// Literal addresses show at load what the guard of a profile goes by.
+func TestProfilesRulesDecideWhichAddressesArePublic(t *testing.T) {
+	t.Setenv("TEST_WEBHOOKS_SECRET", testSecret)
+	for what, c := range map[string]struct {
+		egress Egress
+		url    string
+		want   string // in the error; empty: none
+	}{
+		"a public address":                          {Egress{}, "https://1.1.1.1/", ""},
+		"a public address that is refused":          {Egress{Deny: []string{"1.1.1.0/24"}}, "https://1.1.1.1/", "1.1.1.1"},
+		"one that is refused although allowed":      {Egress{Deny: []string{"1.1.1.1"}, Allow: []string{"1.1.1.1"}}, "https://1.1.1.1/", "1.1.1.1"},
+		"a translated address, untold":              {Egress{}, "https://[64:ff9b::101:101]/", "64:ff9b::101:101"},
+		"a translated address":                      {Egress{NAT64: []string{"64:ff9b::/96"}}, "https://[64:ff9b::101:101]/", ""},
+		"a translated private address":              {Egress{NAT64: []string{"64:ff9b::/96"}}, "https://[64:ff9b::a00:1]/", "64:ff9b::a00:1"},
+		"a translated address that is refused":      {Egress{NAT64: []string{"64:ff9b::/96"}, Deny: []string{"1.1.1.1"}}, "https://[64:ff9b::101:101]/", "64:ff9b::101:101"},
+		"an allowed private address":                {Egress{Allow: []string{"10.1.0.0/16"}}, "https://10.1.2.3/", ""},
+		"a private address beside the allowed ones": {Egress{Allow: []string{"10.1.0.0/16"}}, "https://10.2.2.3/", "10.2.2.3"},
+	} {
+		_, _, err := planOf(t, &App{Egress: []Egress{c.egress}, Endpoint: []Endpoint{endpoint("a", func(e *Endpoint) { e.URL = c.url })}})
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", what, err)
 		}
 	}
 }

@@ -32,8 +32,8 @@ type transportID struct {
 
 // transportKey is the part of an identity that can be looked up; roots can only be compared.
 type transportKey struct {
-	exit              *exit // sources and proxies; nil: none
-	allow             string
+	exit              *exit  // sources and proxies; nil: none
+	rules             string // of the guard
 	plainHTTP         bool
 	idle, idlePerHost int
 	serverName        string
@@ -55,7 +55,7 @@ func (a *App) transport(ctx caddy.Context, exit *egressProfile, settings *Endpoi
 	id := transportID{
 		transportKey: transportKey{
 			exit:        exit.exit,
-			allow:       fmt.Sprint(exit.allow),
+			rules:       exit.rules,
 			plainHTTP:   exit.profile.PlainHTTP,
 			idle:        exit.profile.Idle,
 			idlePerHost: exit.profile.IdlePerHost,
