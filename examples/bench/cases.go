@@ -10,8 +10,7 @@ import (
 	"github.com/atoship/caddy-webhooks/examples/internal/rig"
 )
 
-const globals = `	admin off
-	auto_https off
+const globals = `	auto_https off
 	skip_install_trust
 `
 
@@ -23,6 +22,7 @@ func proxyConfig(addr, receiver, cert string) string {
 		receiver = "https://" + receiver
 	}
 	return fmt.Sprintf(`{
+	admin off
 %s}
 http://%s {
 	reverse_proxy %s {
@@ -51,8 +51,10 @@ func endpointConfig(name, url, events, cert string) string {
 `, name, url, events, tls)
 }
 
-func gatewayConfig(addr, store, endpoints string) string {
+// gatewayConfig is a gateway's; admin is its admin endpoint, or off.
+func gatewayConfig(admin, addr, store, endpoints string) string {
 	return fmt.Sprintf(`{
+	admin %s
 %s	webhooks {
 		store embedded %s
 		egress {
@@ -68,7 +70,7 @@ http://%s {
 	}
 	respond 404
 }
-`, globals, store, endpoints, addr)
+`, admin, globals, store, endpoints, addr)
 }
 
 // launch starts the binary with a configuration made for its address, in a directory of its own.
@@ -106,7 +108,7 @@ func (o options) subjects(ctx context.Context, bin, dir, receiver, cert string) 
 		endpoints.WriteString(endpointConfig(name, "http://"+receiver+"/"+name, "bench.tick", cert))
 	}
 	gateway, addr, err := launch(ctx, bin, dir, "gateway", func(addr, dir string) string {
-		return gatewayConfig(addr, filepath.Join(dir, "store"), endpoints.String())
+		return gatewayConfig("off", addr, filepath.Join(dir, "store"), endpoints.String())
 	})
 	if err != nil {
 		return nil, err
@@ -131,7 +133,7 @@ func (o options) neighbours(ctx context.Context, bin, dir, receiver, cert string
 	var measured []*subject
 	for _, name := range []string{"alone", "beside"} {
 		gateway, addr, err := launch(ctx, bin, dir, name, func(addr, dir string) string {
-			return gatewayConfig(addr, filepath.Join(dir, "store"), healthy+hanging)
+			return gatewayConfig("off", addr, filepath.Join(dir, "store"), healthy+hanging)
 		})
 		if err != nil {
 			return measured, err

@@ -20,6 +20,7 @@ type stream struct {
 	batch       int     // events in one request; 1 sends a single object
 	size        int     // bytes of one event
 	eventType   string  // its type
+	kinds       int     // 0: the type as it is; else events are of eventType0, eventType1 … in turn, so many types
 	rate        float64 // events per second over all connections; 0: as fast as answers come
 }
 
@@ -56,11 +57,11 @@ func (s *stream) connection(ctx context.Context, i int, sent *atomic.Int64) erro
 	in := bufio.NewReaderSize(conn, 16<<10)
 	var h head
 	var request, body, answer []byte
-	for ctx.Err() == nil {
+	for n := i; ctx.Err() == nil; n += s.connections { // with the other connections, every kind has its turn
 		if !pace(ctx) {
 			return nil
 		}
-		body = s.body(body[:0])
+		body = s.body(body[:0], n*s.batch)
 		request = fmt.Appendf(request[:0], "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n",
 			s.path, s.addr, len(body))
 		if _, err := conn.Write(append(request, body...)); err != nil {
@@ -103,25 +104,28 @@ func (s *stream) pace(i int) (wait func(context.Context) bool, stop func()) {
 	}, tick.Stop
 }
 
-// body of one request: an event, or an array of them.
-func (s *stream) body(b []byte) []byte {
+// body of one request: an event, or an array of them. The first one is the stream's nth.
+func (s *stream) body(b []byte, n int) []byte {
 	if s.batch == 1 {
-		return s.event(b)
+		return s.event(b, n)
 	}
 	b = append(b, '[')
 	for i := range s.batch {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = s.event(b)
+		b = s.event(b, n+i)
 	}
 	return append(b, ']')
 }
 
-func (s *stream) event(b []byte) []byte {
+func (s *stream) event(b []byte, n int) []byte {
 	start := len(b)
 	b = append(b, `{"event":"`...)
 	b = append(b, s.eventType...)
+	if s.kinds > 0 {
+		b = strconv.AppendInt(b, int64(n%s.kinds), 10)
+	}
 	b = append(b, `","data":{"sent":"`...)
 	b = strconv.AppendInt(b, time.Now().UnixNano(), 10)
 	b = append(b, `","pad":"`...)

@@ -3,6 +3,7 @@
 //
 //	go run ./examples/bench
 //	go run ./examples/bench -case isolation
+//	go run ./examples/bench -case hostile
 package main
 
 import (
@@ -27,6 +28,7 @@ type options struct {
 	Endpoints   int           `json:"endpoints"`
 	HTTPS       bool          `json:"https"`
 	Rate        float64       `json:"rate,omitempty"`
+	Hostile     int           `json:"hostile,omitempty"`
 	dir         string
 	json        bool
 }
@@ -54,29 +56,42 @@ func main() {
 
 func parse() (options, error) {
 	var o options
-	flag.StringVar(&o.Case, "case", "cost", "cost: the gateway beside reverse_proxy; isolation: an endpoint beside one that never answers")
+	flag.StringVar(&o.Case, "case", "cost", "cost: the gateway beside reverse_proxy; isolation: an endpoint beside one that never answers; hostile: ten beside a thousand such")
 	flag.IntVar(&o.Rounds, "rounds", 3, "rounds of each, in turn; the median counts")
-	flag.DurationVar(&o.Length, "round", 8*time.Second, "length of a round, without the drain")
+	flag.DurationVar(&o.Length, "round", 0, "length of a round, without the drain; default 8s, and 30s in the hostile case: then every hostile attempt times out once in it")
 	flag.IntVar(&o.Connections, "connections", 64, "keep-alive connections of the publisher")
 	flag.IntVar(&o.Size, "size", 250, "bytes of an event")
 	flag.IntVar(&o.Batch, "batch", 1, "events in one publishing request")
 	flag.IntVar(&o.Endpoints, "endpoints", 1, "endpoints that each event goes to")
 	flag.BoolVar(&o.HTTPS, "https", false, "deliver and proxy over TLS")
-	flag.Float64Var(&o.Rate, "rate", 500, "events per second to each endpoint in the isolation case")
+	flag.Float64Var(&o.Rate, "rate", 500, "events per second to each endpoint in the isolation case, to the healthy ones together in the hostile case")
+	flag.IntVar(&o.Hostile, "hostile", 1000, "hostile endpoints in the hostile case")
 	flag.StringVar(&o.dir, "dir", "", "where the gateway's store lies; default: a temporary directory. Put it on the disk you mean")
 	flag.BoolVar(&o.json, "json", false, "print JSON")
 	flag.Parse()
 	switch {
 	case flag.NArg() > 0:
 		return o, fmt.Errorf("surplus arguments %q", flag.Args())
-	case o.Case != "cost" && o.Case != "isolation":
-		return o, fmt.Errorf("unknown case %q: cost or isolation", o.Case)
-	case o.Rounds < 1 || o.Length <= 0 || o.Connections < 2 || o.Batch < 1 || o.Endpoints < 1 || o.Rate <= 0:
-		return o, errors.New("rounds, round, batch, endpoints and rate must be positive, connections at least 2")
+	case o.Case != "cost" && o.Case != "isolation" && o.Case != "hostile":
+		return o, fmt.Errorf("unknown case %q: cost, isolation or hostile", o.Case)
+	case o.Rounds < 1 || o.Length < 0 || o.Connections < 2 || o.Batch < 1 || o.Endpoints < 1 || o.Rate <= 0 || o.Hostile < 1:
+		return o, errors.New("rounds, round, batch, endpoints, rate and hostile must be positive, connections at least 2")
 	case o.Batch > 1000:
 		return o, fmt.Errorf("batch %d: ingest takes at most 1000 events in one request", o.Batch)
-	case o.Case == "cost":
-		o.Rate = 0
+	case o.Hostile > 1000:
+		return o, fmt.Errorf("hostile %d: at most 1000, since one batch brings an event to each", o.Hostile)
+	}
+	length := 8 * time.Second
+	switch o.Case {
+	case "cost":
+		o.Rate, o.Hostile = 0, 0
+	case "isolation":
+		o.Hostile = 0
+	case "hostile":
+		o.HTTPS, length = true, 30*time.Second
+	}
+	if o.Length == 0 {
+		o.Length = length
 	}
 	return o, nil
 }
@@ -94,24 +109,26 @@ func run(ctx context.Context, o options) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the receiver
-	var cert string
+	var cert rig.Certificate
 	var files []string
 	if o.HTTPS {
-		made, err := rig.NewCertificate(dir)
-		if err != nil {
+		if cert, err = rig.NewCertificate(dir); err != nil {
 			return err //nolint:wrapcheck // says it all
 		}
-		cert, files = made.CertFile, []string{made.CertFile, made.KeyFile}
+		files = []string{cert.CertFile, cert.KeyFile}
 	}
 	control, target, err := startReceiver(ctx, files...)
 	if err != nil {
 		return err
 	}
+	if o.Case == "hostile" {
+		return o.besideHostile(ctx, &hostile{o: o, bin: bin, dir: dir, control: control, healthy: target, trust: cert.CertFile}, cert.TLS)
+	}
 	launchAll := o.subjects
 	if o.Case == "isolation" {
 		launchAll = o.neighbours
 	}
-	measured, err := launchAll(ctx, bin, dir, target, cert)
+	measured, err := launchAll(ctx, bin, dir, target, cert.CertFile)
 	defer func() {
 		for _, s := range measured {
 			s.gateway.Kill() // their directory goes too
@@ -124,7 +141,11 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	return o.print(measured, rounds)
+	r := o.report()
+	for i, s := range measured {
+		r.add(s.name, rounds[i]...)
+	}
+	return r.print()
 }
 
 // measureAll runs the rounds in turn, so that a machine which slows down slows all subjects. A short first round of each

@@ -13,10 +13,33 @@ type report struct {
 	Options options             `json:"options"`
 	Median  map[string]sample   `json:"median"`
 	Rounds  map[string][]sample `json:"rounds"`
+	// Moments are what the gateways held now and then; the hostile case only.
+	Moments map[string][]moment `json:"moments,omitempty"`
 	// CPURatio is the gateway's CPU time per delivery over reverse_proxy's per request; the cost case only.
 	CPURatio float64 `json:"cpu_ratio,omitempty"`
-	// P99Ratio is the healthy endpoint's p99 beside a hanging one over its p99 alone; the isolation case only.
+	// P99Ratio is the healthy endpoints' p99 beside others over their p99 alone; not in the cost case.
 	P99Ratio float64 `json:"p99_ratio,omitempty"`
+
+	names []string // of the subjects, in order
+}
+
+func (o options) report() *report {
+	return &report{
+		Machine: fmt.Sprintf("%s %s/%s, %d processors", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU()),
+		Options: o,
+		Median:  map[string]sample{},
+		Rounds:  map[string][]sample{},
+		Moments: map[string][]moment{},
+	}
+}
+
+// add notes rounds of a subject.
+func (r *report) add(name string, rounds ...sample) {
+	if r.Rounds[name] == nil {
+		r.names = append(r.names, name)
+	}
+	r.Rounds[name] = append(r.Rounds[name], rounds...)
+	r.Median[name] = median(r.Rounds[name])
 }
 
 func (s sample) line(name string) string {
@@ -24,26 +47,20 @@ func (s sample) line(name string) string {
 }
 
 // print shows the medians and the ratio that the case is about.
-func (o options) print(measured []*subject, rounds [][]sample) error {
-	r := report{
-		Machine: fmt.Sprintf("%s %s/%s, %d processors", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU()),
-		Options: o,
-		Median:  map[string]sample{},
-		Rounds:  map[string][]sample{},
-	}
-	for i, s := range measured {
-		r.Median[s.name], r.Rounds[s.name] = median(rounds[i]), rounds[i]
-	}
+func (r *report) print() error {
 	var verdict string
-	switch o.Case {
+	switch r.Options.Case {
+	case "cost":
+		r.CPURatio = r.Median["gateway"].CPU / r.Median["reverse_proxy"].CPU
+		verdict = fmt.Sprintf("CPU per delivered event ÷ CPU per proxied request: %.2f", r.CPURatio)
 	case "isolation":
 		r.P99Ratio = r.Median["beside"].P99 / r.Median["alone"].P99
 		verdict = fmt.Sprintf("p99 beside an endpoint that never answers ÷ alone: %.2f", r.P99Ratio)
-	default:
-		r.CPURatio = r.Median["gateway"].CPU / r.Median["reverse_proxy"].CPU
-		verdict = fmt.Sprintf("CPU per delivered event ÷ CPU per proxied request: %.2f", r.CPURatio)
+	case "hostile":
+		r.P99Ratio = r.Median["beside"].P99 / r.Median["alone"].P99
+		verdict = fmt.Sprintf("p99 beside %d hostile endpoints ÷ alone: %.2f\n%s", r.Options.Hostile, r.P99Ratio, most(r.Moments["beside"]))
 	}
-	if o.json {
+	if r.Options.json {
 		enc := json.NewEncoder(os.Stdout)
 		enc.SetIndent("", "\t")
 		if err := enc.Encode(r); err != nil {
@@ -51,10 +68,20 @@ func (o options) print(measured []*subject, rounds [][]sample) error {
 		}
 		return nil
 	}
-	fmt.Printf("%s; medians of %d rounds of %s\n", r.Machine, o.Rounds, o.Length)
-	for _, s := range measured {
-		fmt.Println(r.Median[s.name].line(s.name))
+	fmt.Printf("%s; medians of %d rounds of %s\n", r.Machine, r.Options.Rounds, r.Options.Length)
+	for _, name := range r.names {
+		fmt.Println(r.Median[name].line(name))
 	}
 	fmt.Println(verdict)
 	return nil
+}
+
+// most tells the highest figures of all moments.
+func most(moments []moment) string {
+	var top moment
+	for _, m := range moments {
+		top.Goroutines, top.Sockets = max(top.Goroutines, m.Goroutines), max(top.Sockets, m.Sockets)
+		top.Peak, top.Held = max(top.Peak, m.Peak), max(top.Held, m.Held)
+	}
+	return fmt.Sprintf("at most beside them: %d attempts held, %d goroutines, %d sockets, %d MB of memory", top.Held, top.Goroutines, top.Sockets, top.Peak>>20)
 }
