@@ -169,8 +169,10 @@ func (p *Plan) headers() *headerNames {
 	return &p.names
 }
 
-// readBuffers hold response bodies while they are read.
-var readBuffers = sync.Pool{New: func() any { b := make([]byte, ReadBytes); return &b }}
+// readChunk is what an attempt holds to read a body: little, because a thousand endpoints may drip theirs until the timeout.
+const readChunk = 2 << 10
+
+var readChunks = sync.Pool{New: func() any { return new([readChunk]byte) }}
 
 // read takes up to ReadBytes of the body and keeps the first ExcerptBytes. A longer body is cut off by closing the
 // connection: reading it to its end is what a response bomb wants.
@@ -179,21 +181,18 @@ func (a *Attempt) read(resp *http.Response) error {
 	if resp.ContentLength == 0 {
 		return nil
 	}
-	buf := readBuffers.Get().(*[]byte)
-	defer readBuffers.Put(buf)
-	n := 0
-	var err error
-	for n < len(*buf) && err == nil {
-		var m int
-		m, err = resp.Body.Read((*buf)[n:])
-		n += m
+	chunk := readChunks.Get().(*[readChunk]byte)
+	defer readChunks.Put(chunk)
+	for a.ResponseBytes < ReadBytes {
+		n, err := resp.Body.Read(chunk[:min(readChunk, ReadBytes-a.ResponseBytes)])
+		a.ResponseBytes += n
+		a.Excerpt = append(a.Excerpt, chunk[:min(n, ExcerptBytes-len(a.Excerpt))]...)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 	}
-	a.ResponseBytes = n
-	if n > 0 {
-		a.Excerpt = bytes.Clone((*buf)[:min(n, ExcerptBytes)])
-	}
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	return err // nil: the buffer is full, the rest is not wanted
+	return nil // the rest is not wanted
 }
