@@ -1,6 +1,7 @@
 package delivery
 
 import (
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -92,31 +93,38 @@ func (t *turns) fire() {
 	t.serve()
 }
 
-// quietShare is how much of max_in_flight goes to endpoints that do not answer, or did not yet: a thousand that hang must
-// leave room for those that work.
-const quietShare = 0.75
+// unsureShare and silentShare are how much of max_in_flight goes to endpoints of which nothing good is known, and to those of
+// them that do not answer: a thousand that hang must leave room for those that work, and for the first tries of those that
+// nobody knows yet, or each new endpoint would wait for as many timeouts as go through the line before it.
+const (
+	unsureShare = 7.0 / 8
+	silentShare = 3.0 / 4
+)
 
-func quietLimit(maxInFlight int) int { return max(int(quietShare*float64(maxInFlight)), 1) }
+func limitsOf(maxInFlight int) gate.Limits {
+	n := float64(maxInFlight)
+	return gate.Limits{All: maxInFlight, Unsure: int(unsureShare * n), Silent: int(silentShare * n)}
+}
 
-// share is one attempt's part of what all lanes share: of max_in_flight, of its part for endpoints that do not answer if
-// its own does not, and of the global rate.
+// share is one attempt's part of what all lanes share: of max_in_flight, of the part of it for the endpoint's class, and of
+// the global rate.
 type share struct {
 	e     *Engine
-	quiet bool
+	class gate.Class
 }
 
 // takeShare takes a share for a lane, or puts the lane in line for what is short.
-func (e *Engine) takeShare(l *lane, quiet bool, now time.Time) (share, bool) {
-	if hold := e.fair.Take(l, quiet, now); hold.Reason != gate.ReasonNone {
+func (e *Engine) takeShare(l *lane, class gate.Class, now time.Time) (share, bool) {
+	if hold := e.fair.Take(l, class, now); hold.Reason != gate.ReasonNone {
 		e.turns.at(hold.Until)
 		return share{}, false
 	}
-	return share{e, quiet}, true
+	return share{e, class}, true
 }
 
 // giveBack returns a share that is not used. The line is served from elsewhere, because the lane is locked.
 func (s share) giveBack(now time.Time) {
-	s.e.fair.GiveBack(s.quiet)
+	s.e.fair.GiveBack(s.class)
 	s.e.turns.at(now)
 }
 
@@ -124,7 +132,26 @@ func (s share) giveBack(now time.Time) {
 func (s share) use(now time.Time) { s.e.fair.Use(now) }
 
 // release ends the attempt; then serveLine.
-func (s share) release() { s.e.fair.Release(s.quiet) }
+func (s share) release() { s.e.fair.Release(s.class) }
+
+// spread is how many times longer than the pause after it, at most, an attempt at an endpoint that does not answer lasts.
+const spread = 10
+
+// releaseSpread ends an attempt that had no answer and took so long. Hundreds of those begin at one moment, as after a start,
+// and then time out at one moment: were the next ones to begin at once, as many TLS handshakes at a time would take the
+// processors from the endpoints that answer. A random pause spreads them, more with each round. What answers as a rule does
+// not wait.
+func (s share) releaseSpread(took time.Duration) {
+	if s.class == gate.ClassLively || took < spread {
+		s.release()
+		return
+	}
+	pause := rand.N(took / spread) //nolint:gosec // spreads load, protects nothing
+	time.AfterFunc(pause, func() {
+		s.release()
+		s.e.serveLine()
+	})
+}
 
 // serveLine lets each lane look whose turn it is at what all share. No lane may be locked.
 func (e *Engine) serveLine() {

@@ -27,7 +27,7 @@ type Engine struct {
 	mu    sync.RWMutex
 	lanes map[string]*lane // guarded by mu; created when an endpoint is first seen
 
-	fair    *gate.Fair[*lane] // max_in_flight, quietShare of it, and the global rate
+	fair    *gate.Fair[*lane] // max_in_flight, its parts, and the global rate
 	turns   turns
 	window  windowBudget
 	settler *settler
@@ -72,7 +72,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	}
 	e.work, e.stopWork = context.WithCancel(context.WithoutCancel(ctx))
 	e.abort, e.stopAbort = context.WithCancel(context.WithoutCancel(ctx))
-	e.fair = gate.NewFair[*lane](DefaultMaxInFlight, quietLimit(DefaultMaxInFlight), gate.RateSettings{})
+	e.fair = gate.NewFair[*lane](limitsOf(DefaultMaxInFlight), gate.RateSettings{})
 	e.turns.serve = e.serveLine
 	e.settler = newSettler(e)
 	e.workers = newWorkers(e.work)
@@ -120,7 +120,7 @@ func (e *Engine) Apply(p *Plan) error {
 		}
 	}
 	before := e.plan.Swap(p)
-	e.fair.Set(p.MaxInFlight, quietLimit(p.MaxInFlight), p.Rate)
+	e.fair.Set(limitsOf(p.MaxInFlight), p.Rate)
 	for _, l := range e.allLanes() {
 		l.apply(p.Endpoints[l.name])
 	}

@@ -62,7 +62,7 @@ type lane struct {
 	rateUntil time.Time   // when the rate limit lets the next attempt pass; zero or past: it is not what holds the lane
 	window    []*Delivery // handed over, not started; in order
 	running   int
-	answers   bool // the last attempt that told was a success, not silence; see share
+	class     gate.Class // what its attempts tell of the endpoint; see classLocked
 
 	// caughtUp: the last claim found the store's end and every fresh delivery since was handed over. While it holds, the
 	// committer may hand over more; what is in the store all the same (a retry, a delivery moved here) is known by nextDue.
@@ -88,7 +88,7 @@ type availability struct {
 // newLane makes the lane of an endpoint that has nothing waiting in the store as far as we know: it is caught up. Open
 // tells lanes with a backlog by waiting().
 func newLane(e *Engine, name string) *lane {
-	l := &lane{e: e, name: name, caughtUp: true}
+	l := &lane{e: e, name: name, caughtUp: true, class: gate.ClassFresh}
 	l.avail.Store(&availability{})
 	return l
 }
@@ -256,7 +256,7 @@ func (l *lane) takeLocked(now time.Time) (job, bool) {
 		l.slots.Release(gate.Unused)
 		return job{}, false
 	}
-	share, ok := l.e.takeShare(l, !l.answers, now)
+	share, ok := l.e.takeShare(l, l.classLocked(), now)
 	if !ok {
 		l.rate.GiveBack()
 		l.slots.Release(gate.Unused)
@@ -278,6 +278,28 @@ func (l *lane) takeLocked(now time.Time) (job, bool) {
 	return job{d: d, ep: l.ep, leave: leave, share: share}, true
 }
 
+// classLocked is how the next attempt counts. The first try of an endpoint that nobody knows tells what it is; until then,
+// more of them are not to be had at the price of other endpoints' first tries.
+func (l *lane) classLocked() gate.Class {
+	if l.class == gate.ClassFresh && l.running > 0 {
+		return gate.ClassSilent
+	}
+	return l.class
+}
+
+// classifyLocked learns from an attempt. An answer that is no success makes nothing lively, but no endpoint that gives one
+// hangs.
+func (l *lane) classifyLocked(result gate.Result, use gate.Use) {
+	switch {
+	case use == gate.Answered:
+		l.class = gate.ClassLively
+	case use == gate.Silent:
+		l.class = gate.ClassSilent
+	case result != gate.Excluded && l.class == gate.ClassSilent:
+		l.class = gate.ClassFresh
+	}
+}
+
 func (l *lane) untakeLocked(j job) {
 	l.running--
 	l.window = append([]*Delivery{j.d}, l.window...)
@@ -290,18 +312,21 @@ func (l *lane) untakeLocked(j job) {
 func (l *lane) work(j job) {
 	defer l.e.tasks.end()
 	for {
+		began := time.Now()
 		result, use := l.e.deliver(l, j)
 		l.quietly(IsNotice(j.d.Event.Type), func() { j.leave(result) })
 		l.probePromised.Store(0)
 		l.e.window.give(len(j.d.Event.Body))
-		j.share.release()
+		if use == gate.Silent {
+			j.share.releaseSpread(time.Since(began))
+		} else {
+			j.share.release()
+		}
 
 		l.mu.Lock()
 		l.running--
 		l.slots.Release(use)
-		if use != gate.Unused {
-			l.answers = use == gate.Answered
-		}
+		l.classifyLocked(result, use)
 		var ok bool
 		now := time.Now()
 		if l.holdLocked(now).Reason == gate.ReasonNone {
@@ -362,6 +387,7 @@ func (l *lane) apply(ep *Endpoint) {
 		}
 		if l.state.URL != "" && l.state.URL != url {
 			l.state = LaneState{Paused: l.state.Paused, Seen: l.state.Seen}
+			l.class = gate.ClassFresh
 			l.saveLocked()
 		}
 		l.meetLocked()

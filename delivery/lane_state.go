@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/atoship/caddy-webhooks/delivery/gate"
 	"github.com/atoship/caddy-webhooks/delivery/retry"
 )
 
@@ -29,6 +30,9 @@ func (l *lane) load(ctx context.Context) error {
 	defer l.mu.Unlock()
 	if !l.loaded {
 		l.lease, l.state, l.loaded = lease, state, true
+		if !state.FailingSince.IsZero() {
+			l.class = gate.ClassSilent // it may be: after a restart, too, those that hang leave room for the others
+		}
 	}
 	return nil
 }

@@ -366,8 +366,8 @@ func TestEndpointsThatHangLeaveRoomForOneThatAnswers(t *testing.T) {
 			}
 		}
 		pass(time.Second)
-		if n := len(w.seen("")) - 1; n != 48 {
-			t.Errorf("%d attempts at endpoints that never answered, want three quarters of 64", n)
+		if n := len(w.seen("")) - 1; n != 56 {
+			t.Errorf("%d attempts at endpoints that never answered, want seven eighths of 64", n)
 		}
 		for i := range 20 {
 			w.publish(fmt.Sprintf("works-%d", i))

@@ -8,16 +8,16 @@ import (
 // Fair shares out what all lanes need and there is too little of: a bounded
 // number of attempts in flight, and the tokens of one rate limit. An attempt
 // needs one of each, and gets both in one turn. Of the attempts in flight
-// only a part is for lanes whose endpoint does not answer, or did not yet:
-// the quiet ones. A thousand endpoints that hang leave room for those that
-// work.
+// only parts are for lanes whose endpoint does not answer, or was not tried
+// yet; see [Limits]. A thousand endpoints that hang leave room for those that
+// work, and for those that may.
 //
 // While nobody waits, whoever asks gets. Else there is a line: first come,
 // first served, one place per lane. A turn is one attempt; who wants another
 // goes to the back. So with k lanes in line each gets one attempt in k,
 // however busy the others are. A lane that cannot use its turn loses it, and
-// the next one has it at once. Only one thing lets a lane be passed: it is
-// quiet, and the part for quiet ones is used up. It keeps its place.
+// the next one has it at once. Only one thing lets a lane be passed: the part
+// for its class is used up. It keeps its place.
 //
 // The caller does the waking, because a Fair holds no timer, starts no
 // goroutine and calls nobody. Two duties keep a turn from getting lost:
@@ -45,17 +45,37 @@ import (
 // each. A Fair may be used from several goroutines; Take, Use, GiveBack and
 // Release may be called under a lane's lock.
 type Fair[W comparable] struct {
-	mu         sync.Mutex
-	limit      int
-	quietLimit int
-	used       int // attempts in flight, and those taken but not yet begun
-	quietUsed  int // those of them that were taken as quiet
-	rate       Rate
-	line       line[W]
+	mu     sync.Mutex
+	limits [classes]int // of a class and those above it
+	used   [classes]int // attempts in flight, and those taken but not yet begun: of a class and those above it
+	rate   Rate
+	line   line[W]
 
 	named bool   // a lane was told that it is its turn, and has not asked since
 	whose W      // that lane
 	turn  uint64 // counts the namings: the present one
+}
+
+// Class is what is known of a lane's endpoint, from the best to the worst.
+type Class uint8
+
+// The classes.
+const (
+	ClassLively Class = iota // it answers
+	ClassFresh               // nothing is known of it yet
+	ClassSilent              // it does not answer
+	classes     = iota
+)
+
+// Limits bound attempts in flight; each is at least 1.
+type Limits struct {
+	All    int // of all lanes together
+	Unsure int // of the fresh and the silent ones
+	Silent int // of the silent ones: what it leaves of Unsure is for those not tried yet
+}
+
+func (l Limits) byClass() [classes]int {
+	return [classes]int{ClassLively: max(l.All, 1), ClassFresh: max(l.Unsure, 1), ClassSilent: max(l.Silent, 1)}
 }
 
 // Turn is a lane whose turn it is. The zero Turn is nobody's.
@@ -64,21 +84,21 @@ type Turn[W comparable] struct {
 	id   uint64
 }
 
-// NewFair shares limit attempts in flight, quietLimit of them for quiet lanes, each at least 1, and valid rate settings.
-func NewFair[W comparable](limit, quietLimit int, rate RateSettings) *Fair[W] {
+// NewFair shares attempts in flight and the tokens of a valid rate.
+func NewFair[W comparable](limits Limits, rate RateSettings) *Fair[W] {
 	f := &Fair[W]{}
 	f.line.places = make(map[W]*place[W])
-	f.Set(limit, quietLimit, rate)
+	f.Set(limits, rate)
 	return f
 }
 
 // Set changes how much there is to share. Attempts beyond a lower limit
 // finish, what passed before counts for the new rate (see [Rate.Set]), and
 // the line stays. Then serve the line.
-func (f *Fair[W]) Set(limit, quietLimit int, rate RateSettings) {
+func (f *Fair[W]) Set(limits Limits, rate RateSettings) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.limit, f.quietLimit = max(limit, 1), max(quietLimit, 1)
+	f.limits = limits.byClass()
 	f.rate.Set(rate)
 }
 
@@ -87,35 +107,33 @@ func (f *Fair[W]) Set(limit, quietLimit int, rate RateSettings) {
 // Then the hold's reason is what is short, ReasonSlots if only the turn of
 // others; its time, when there is one, is when to serve the line.
 //
-// A lane may be quiet at one call and not at the next; it keeps its place.
-func (f *Fair[W]) Take(w W, quiet bool, now time.Time) Hold {
+// A lane may be of one class at one call and of another at the next; it keeps
+// its place.
+func (f *Fair[W]) Take(w W, class Class, now time.Time) Hold {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.named && f.whose == w {
 		f.named = false // it has asked
 	}
-	f.line.regard(w, quiet)
+	f.line.regard(w, class)
 	if first := f.first(); first != nil && first.lane != w {
-		f.line.join(w, quiet)
-		if f.room(quiet) {
+		f.line.join(w, class)
+		if f.room(class) {
 			if ok, _ := f.rate.Peek(now); !ok {
 				return Hold{Reason: ReasonRate}
 			}
 		}
 		return Hold{Reason: ReasonSlots}
 	}
-	if !f.room(quiet) {
-		f.line.join(w, quiet)
+	if !f.room(class) {
+		f.line.join(w, class)
 		return Hold{Reason: ReasonSlots}
 	}
 	if ok, until := f.rate.Take(now); !ok {
-		f.line.join(w, quiet)
+		f.line.join(w, class)
 		return Hold{Reason: ReasonRate, Until: until}
 	}
-	f.used++
-	if quiet {
-		f.quietUsed++
-	}
+	f.count(class, 1)
 	f.line.leave(w)
 	return Hold{}
 }
@@ -124,22 +142,22 @@ func (f *Fair[W]) Take(w W, quiet bool, now time.Time) Hold {
 func (f *Fair[W]) Use(now time.Time) { f.rate.Use(now) }
 
 // GiveBack returns an attempt that was not begun, because another gate
-// refused it: it burns no token. Quiet is as it was at Take. Then serve the
+// refused it: it burns no token. The class is that of Take. Then serve the
 // line.
-func (f *Fair[W]) GiveBack(quiet bool) {
+func (f *Fair[W]) GiveBack(class Class) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.free(quiet)
+	f.count(class, -1)
 	f.rate.GiveBack()
 }
 
-// Release ends an attempt that was begun. Quiet is as it was at Take. Then
+// Release ends an attempt that was begun. The class is that of Take. Then
 // serve the line; the lane itself may Take before that, which gives it
 // nothing while others wait.
-func (f *Fair[W]) Release(quiet bool) {
+func (f *Fair[W]) Release(class Class) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.free(quiet)
+	f.count(class, -1)
 }
 
 // Next names the lane whose turn it is, if there is something to share and no
@@ -150,7 +168,7 @@ func (f *Fair[W]) Next(now time.Time) (turn Turn[W], wake time.Time, ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	first := f.first()
-	if first == nil || f.named || f.used >= f.limit {
+	if first == nil || f.named || f.used[ClassLively] >= f.limits[ClassLively] {
 		return Turn[W]{}, time.Time{}, false
 	}
 	if ok, wake = f.rate.Peek(now); !ok {
@@ -172,27 +190,30 @@ func (f *Fair[W]) Done(t Turn[W]) {
 	}
 }
 
-// first is whose turn it is as soon as there is something to share: the head of the line, without the quiet ones while
-// their part is used up. Nil: nobody's.
+// first is whose turn it is as soon as there is something to share: the head of the line, without the classes whose part is
+// used up. Nil: nobody's.
 func (f *Fair[W]) first() *place[W] {
-	lively, quiet := f.line.lively.first, f.line.quiet.first
-	switch {
-	case quiet == nil || f.quietUsed >= f.quietLimit:
-		return lively
-	case lively == nil || quiet.ticket < lively.ticket:
-		return quiet
-	default:
-		return lively
+	first := f.line.queues[ClassLively].first
+	for c := ClassFresh; c < classes && f.used[c] < f.limits[c]; c++ {
+		if head := f.line.queues[c].first; head != nil && (first == nil || head.ticket < first.ticket) {
+			first = head
+		}
 	}
+	return first
 }
 
-func (f *Fair[W]) room(quiet bool) bool {
-	return f.used < f.limit && (!quiet || f.quietUsed < f.quietLimit)
+// room tells whether an attempt more fits into the part for a class, and into those it is part of.
+func (f *Fair[W]) room(class Class) bool {
+	for c := range class + 1 {
+		if f.used[c] >= f.limits[c] {
+			return false
+		}
+	}
+	return true
 }
 
-func (f *Fair[W]) free(quiet bool) {
-	f.used = max(f.used-1, 0)
-	if quiet {
-		f.quietUsed = max(f.quietUsed-1, 0)
+func (f *Fair[W]) count(class Class, by int) {
+	for c := range class + 1 {
+		f.used[c] = max(f.used[c]+by, 0)
 	}
 }

@@ -26,7 +26,7 @@ type model struct {
 
 type modelLane struct {
 	locked  bool
-	quiet   bool // its endpoint does not answer
+	class   Class
 	able    bool // no other gate holds it
 	queued  int
 	running int
@@ -87,8 +87,8 @@ func (m *model) pump(step func(string), i int) {
 func (m *model) start(step func(string), i int) {
 	for l := &m.lanes[i]; l.able && l.queued > 0 && l.running < modelSlots; {
 		step(fmt.Sprint("take ", i))
-		quiet := l.quiet
-		hold := m.f.Take(i, quiet, m.now)
+		class := l.class
+		hold := m.f.Take(i, class, m.now)
 		if hold.Reason != ReasonNone {
 			step(fmt.Sprint("held ", hold.Reason))
 			m.arm(hold.Until)
@@ -97,7 +97,7 @@ func (m *model) start(step func(string), i int) {
 		if m.rnd.IntN(6) == 0 { // the breaker refuses
 			l.able = false
 			step(fmt.Sprint("give back ", i))
-			m.f.GiveBack(quiet)
+			m.f.GiveBack(class)
 			m.spawn("after a give back", m.serve) // not here: a lock is held
 			return
 		}
@@ -106,20 +106,20 @@ func (m *model) start(step func(string), i int) {
 		l.queued--
 		l.running++
 		m.begun++
-		m.spawn(fmt.Sprint("attempt of ", i), func(step func(string)) { m.attempt(step, i, quiet) })
+		m.spawn(fmt.Sprint("attempt of ", i), func(step func(string)) { m.attempt(step, i, class) })
 	}
 }
 
 // attempt ends, and its lane looks, as lane.work does.
-func (m *model) attempt(step func(string), i int, quiet bool) {
+func (m *model) attempt(step func(string), i int, class Class) {
 	for range m.rnd.IntN(20) {
 		step("work")
 	}
 	step("release")
-	m.f.Release(quiet)
+	m.f.Release(class)
 	l := &m.lanes[i]
 	m.lock(step, l)
-	l.quiet = m.rnd.IntN(2) == 0
+	l.class = Class(m.rnd.IntN(classes))
 	l.running--
 	m.start(step, i)
 	l.locked = false
@@ -141,13 +141,17 @@ func (m *model) disturb() {
 		l.able = true
 		m.spawn(fmt.Sprint("resume ", i), look)
 	case 6:
-		m.f.Set(1+m.rnd.IntN(3), 1+m.rnd.IntN(3), m.someRate())
+		m.f.Set(m.someLimits(), m.someRate())
 		m.spawn("reload", m.serve)
 	case 7, 8:
 		m.now = m.now.Add(time.Duration(m.rnd.IntN(400)) * time.Millisecond)
 		m.tick()
 	default:
 	}
+}
+
+func (m *model) someLimits() Limits {
+	return Limits{All: 1 + m.rnd.IntN(3), Unsure: 1 + m.rnd.IntN(3), Silent: 1 + m.rnd.IntN(3)}
 }
 
 func (m *model) someRate() RateSettings {
@@ -194,8 +198,8 @@ func (m *model) fail(format string, args ...any) {
 func (m *model) check() {
 	m.t.Helper()
 	f := m.f
-	if f.used != 0 || f.quietUsed != 0 || f.rate.taken != 0 {
-		m.fail("nothing is under way, and %d attempts, %d quiet, %d tokens are taken", f.used, f.quietUsed, f.rate.taken)
+	if f.used != [classes]int{} || f.rate.taken != 0 {
+		m.fail("nothing is under way, and %d attempts (by class, with those above), %d tokens are taken", f.used, f.rate.taken)
 	}
 	if f.named {
 		m.fail("a turn is left open")
@@ -220,9 +224,9 @@ func TestNoWakeUpIsLostInAnyOrderOfCalls(t *testing.T) {
 		rnd := rand.New(rand.NewPCG(seed, 7))
 		m := &model{t: t, rnd: rnd, now: epoch, lanes: make([]modelLane, 1+rnd.IntN(5))}
 		for i := range m.lanes {
-			m.lanes[i].quiet = true
+			m.lanes[i].class = ClassFresh
 		}
-		m.f = NewFair[int](1+rnd.IntN(3), 1+rnd.IntN(3), m.someRate())
+		m.f = NewFair[int](m.someLimits(), m.someRate())
 		for range 4 {
 			for range 20 + rnd.IntN(100) {
 				if rnd.IntN(12) == 0 {

@@ -7,10 +7,13 @@ import (
 	"time"
 )
 
+// only limits all lanes together, whatever their class.
+func only(n int) Limits { return Limits{All: n, Unsure: n, Silent: n} }
+
 // granted makes a lane's call and fails the test unless it gets an attempt.
 func granted(t *testing.T, f *Fair[string], w string) {
 	t.Helper()
-	if hold := f.Take(w, false, epoch); hold.Reason != ReasonNone {
+	if hold := f.Take(w, ClassLively, epoch); hold.Reason != ReasonNone {
 		t.Fatalf("%s is held: %+v", w, hold)
 	}
 	f.Use(epoch)
@@ -18,7 +21,7 @@ func granted(t *testing.T, f *Fair[string], w string) {
 
 func heldBy(t *testing.T, f *Fair[string], w string, why Reason) Hold {
 	t.Helper()
-	hold := f.Take(w, false, epoch)
+	hold := f.Take(w, ClassLively, epoch)
 	if hold.Reason != why {
 		t.Fatalf("%s: hold %+v, want reason %q", w, hold, why)
 	}
@@ -37,7 +40,7 @@ func turnOf(t *testing.T, f *Fair[string], w string) Turn[string] {
 
 func TestLanesTakeTurnsInTheOrderTheyCame(t *testing.T) {
 	t.Parallel()
-	f := NewFair[string](2, 2, RateSettings{})
+	f := NewFair[string](only(2), RateSettings{})
 	granted(t, f, "a")
 	granted(t, f, "a")
 	for _, w := range []string{"a", "b", "c", "b", "a"} { // one place each
@@ -45,7 +48,7 @@ func TestLanesTakeTurnsInTheOrderTheyCame(t *testing.T) {
 	}
 	turnOf(t, f, "") // nothing is free
 	for _, w := range []string{"a", "b", "c", "a", "b", "c"} {
-		f.Release(false)
+		f.Release(ClassLively)
 		heldBy(t, f, "late", ReasonSlots) // who has not the turn gets nothing, though something is free
 		turn := turnOf(t, f, w)
 		turnOf(t, f, "") // one turn at a time
@@ -54,7 +57,7 @@ func TestLanesTakeTurnsInTheOrderTheyCame(t *testing.T) {
 		f.Done(turn)
 		turnOf(t, f, "")
 		if w == "c" {
-			f.Release(false)
+			f.Release(ClassLively)
 			turn := turnOf(t, f, "late")
 			granted(t, f, "late")
 			f.Done(turn)
@@ -64,37 +67,37 @@ func TestLanesTakeTurnsInTheOrderTheyCame(t *testing.T) {
 
 func TestALaneThatCannotUseItsTurnLosesIt(t *testing.T) {
 	t.Parallel()
-	f := NewFair[string](1, 1, RateSettings{})
+	f := NewFair[string](only(1), RateSettings{})
 	granted(t, f, "a")
 	for _, w := range []string{"b", "c", "d"} {
 		heldBy(t, f, w, ReasonSlots)
 	}
-	f.Release(false)
+	f.Release(ClassLively)
 	f.Done(turnOf(t, f, "b")) // it looked and did not ask
 	turn := turnOf(t, f, "c")
-	if hold := f.Take("c", false, epoch); hold.Reason != ReasonNone {
+	if hold := f.Take("c", ClassLively, epoch); hold.Reason != ReasonNone {
 		t.Fatalf("held: %+v", hold)
 	}
-	f.GiveBack(false) // another gate refused
+	f.GiveBack(ClassLively) // another gate refused
 	f.Done(turn)
 	turn = turnOf(t, f, "d")
 	granted(t, f, "d")
 	f.Done(turn)
-	f.Release(false)
+	f.Release(ClassLively)
 	turnOf(t, f, "")
 	granted(t, f, "b")
 }
 
 func TestDoneTakesNoPlaceButThatOfItsTurn(t *testing.T) {
 	t.Parallel()
-	f := NewFair[string](1, 1, RateSettings{})
+	f := NewFair[string](only(1), RateSettings{})
 	granted(t, f, "a")
 	heldBy(t, f, "b", ReasonSlots)
-	f.Release(false)
+	f.Release(ClassLively)
 	first := turnOf(t, f, "b")
 	granted(t, f, "b") // by itself, before it was told
 	heldBy(t, f, "b", ReasonSlots)
-	f.Release(false)
+	f.Release(ClassLively)
 	second := turnOf(t, f, "b")
 	f.Done(first) // of the turn that was used
 	f.Done(Turn[string]{})
@@ -102,7 +105,7 @@ func TestDoneTakesNoPlaceButThatOfItsTurn(t *testing.T) {
 	heldBy(t, f, "c", ReasonSlots)
 	granted(t, f, "b")
 	f.Done(second)
-	f.Release(false)
+	f.Release(ClassLively)
 	turn := turnOf(t, f, "c")
 	f.Done(turn)
 	f.Done(turn)
@@ -111,24 +114,24 @@ func TestDoneTakesNoPlaceButThatOfItsTurn(t *testing.T) {
 
 func TestALaneKeepsItsPlaceWhenWhatItWasOfferedIsGone(t *testing.T) {
 	t.Parallel()
-	f := NewFair[string](2, 2, RateSettings{})
+	f := NewFair[string](only(2), RateSettings{})
 	granted(t, f, "a")
 	granted(t, f, "a")
 	heldBy(t, f, "b", ReasonSlots)
 	heldBy(t, f, "c", ReasonSlots)
-	f.Release(false)
+	f.Release(ClassLively)
 	turn := turnOf(t, f, "b")
-	f.Set(1, 1, RateSettings{}) // a reload
+	f.Set(only(1), RateSettings{}) // a reload
 	heldBy(t, f, "b", ReasonSlots)
 	f.Done(turn)
 	turnOf(t, f, "")
-	f.Set(2, 2, RateSettings{})
+	f.Set(only(2), RateSettings{})
 	turnOf(t, f, "b")
 }
 
 func TestOnlyTheHeadOfTheLineIsToldATime(t *testing.T) {
 	t.Parallel()
-	f := NewFair[string](10, 10, RateSettings{N: 1, Unit: time.Minute, Burst: 1})
+	f := NewFair[string](only(10), RateSettings{N: 1, Unit: time.Minute, Burst: 1})
 	granted(t, f, "a")
 	want := epoch.Add(time.Minute)
 	if hold := heldBy(t, f, "a", ReasonRate); !hold.Until.Equal(want) {
@@ -141,10 +144,10 @@ func TestOnlyTheHeadOfTheLineIsToldATime(t *testing.T) {
 		t.Errorf("the line is to be served at %v, want %v", wake, want)
 	}
 	turn, _, _ := f.Next(want)
-	if hold := f.Take("b", false, want); turn.Lane != "a" || hold.Reason != ReasonSlots {
+	if hold := f.Take("b", ClassLively, want); turn.Lane != "a" || hold.Reason != ReasonSlots {
 		t.Errorf("the turn is %q's, and b is told %+v", turn.Lane, hold)
 	}
-	f.Set(1, 1, RateSettings{N: 1, Unit: time.Minute, Burst: 1}) // full with what runs
+	f.Set(only(1), RateSettings{N: 1, Unit: time.Minute, Burst: 1}) // full with what runs
 	if _, wake, ok := f.Next(want.Add(time.Hour)); ok || !wake.IsZero() {
 		t.Errorf("while all are in flight: %v, %v", wake, ok)
 	}
@@ -166,14 +169,14 @@ type world struct {
 
 func newWorld(lanes, limit int, rate RateSettings) *world {
 	return &world{
-		f: NewFair[int](limit, limit, rate), now: epoch, queued: make([]int, lanes),
+		f: NewFair[int](only(limit), rate), now: epoch, queued: make([]int, lanes),
 		slots: slices.Repeat([]int{16}, lanes), took: make([]int, lanes), lasts: 20, ends: make([][]int, 64),
 	}
 }
 
 func (w *world) pump(l int) {
 	for w.queued[l] > 0 && w.slots[l] > 0 {
-		if hold := w.f.Take(l, false, w.now); hold.Reason != ReasonNone {
+		if hold := w.f.Take(l, ClassLively, w.now); hold.Reason != ReasonNone {
 			w.arm(hold.Until)
 			return
 		}
@@ -214,7 +217,7 @@ func (w *world) step() {
 	ended := w.ends[i]
 	w.ends[i] = nil
 	for _, l := range ended {
-		w.f.Release(false)
+		w.f.Release(ClassLively)
 		w.slots[l]++
 		w.pump(l)
 		w.serve()
@@ -294,72 +297,94 @@ func TestBusyLanesShareEvenly(t *testing.T) {
 	}
 }
 
-func TestQuietLanesArePassedOnlyWhenTheirPartIsUsedUp(t *testing.T) {
+func TestLanesArePassedOnlyWhenThePartOfTheirClassIsUsedUp(t *testing.T) {
 	t.Parallel()
-	f := NewFair[string](3, 2, RateSettings{})
-	take := func(w string, quiet bool) {
+	f := NewFair[string](Limits{All: 4, Unsure: 3, Silent: 2}, RateSettings{})
+	take := func(w string, class Class) {
 		t.Helper()
-		if hold := f.Take(w, quiet, epoch); hold.Reason != ReasonNone {
+		if hold := f.Take(w, class, epoch); hold.Reason != ReasonNone {
 			t.Fatalf("%s is held: %+v", w, hold)
 		}
 		f.Use(epoch)
 	}
-	wait := func(w string, quiet bool) {
+	wait := func(w string, class Class) {
 		t.Helper()
-		if hold := f.Take(w, quiet, epoch); hold.Reason != ReasonSlots {
+		if hold := f.Take(w, class, epoch); hold.Reason != ReasonSlots {
 			t.Fatalf("%s: hold %+v", w, hold)
 		}
 	}
-	take("hangs", true)
-	take("hangs", true)
-	wait("hangs", true)
-	wait("new", true)
-	turnOf(t, f, "")     // one is free, and not for them
-	take("works", false) // though two wait
-	wait("works", false)
-	f.Release(false)
+	take("hangs", ClassSilent)
+	take("hangs", ClassSilent)
+	wait("hangs", ClassSilent)
+	take("new", ClassFresh) // though hangs waits
+	wait("new", ClassFresh)
+	turnOf(t, f, "")           // one is free, and not for them
+	take("works", ClassLively) // though two wait
+	wait("works", ClassLively)
+	f.Release(ClassLively)
 	turn := turnOf(t, f, "works")
-	take("works", false)
+	take("works", ClassLively)
 	f.Done(turn)
-	wait("works", false)
-	f.Release(true)
-	turn = turnOf(t, f, "hangs") // who came first, now that the part of both has room
-	take("hangs", true)
+	wait("works", ClassLively)
+	f.Release(ClassSilent)
+	turn = turnOf(t, f, "hangs") // who came first, now that its part has room again
+	take("hangs", ClassSilent)
 	f.Done(turn)
-	wait("new", false) // it has answered meanwhile: its place is before that of works
-	f.Release(false)
+	wait("hangs", ClassSilent)
+	wait("new", ClassLively) // it has answered meanwhile: its place is before that of works
+	f.Release(ClassFresh)
 	turn = turnOf(t, f, "new")
-	take("new", false)
+	take("new", ClassLively)
 	f.Done(turn)
-	wait("works", true) // and works is silent now
-	f.Release(false)
+	wait("works", ClassSilent) // and works is silent now
+	f.Release(ClassLively)
 	turnOf(t, f, "")
-	f.Set(3, 3, RateSettings{})
+	f.Set(only(4), RateSettings{})
 	turn = turnOf(t, f, "works")
 	f.Done(turn)
+	f.Done(turnOf(t, f, "hangs"))
 	turnOf(t, f, "")
+}
+
+func TestSilentLanesLeaveRoomForFreshOnesAndBothForThoseThatAnswer(t *testing.T) {
+	t.Parallel()
+	f := NewFair[int](Limits{All: 16, Unsure: 14, Silent: 12}, RateSettings{})
+	lane := 0
+	for _, c := range []struct {
+		class Class
+		want  int
+	}{{ClassSilent, 12}, {ClassFresh, 2}, {ClassLively, 2}} {
+		got := 0
+		for ; f.Take(lane, c.class, epoch).Reason == ReasonNone; lane++ {
+			got++
+		}
+		lane++ // that one waits
+		if got != c.want {
+			t.Errorf("%d attempts for lanes of class %d, want %d", got, c.class, c.want)
+		}
+	}
 }
 
 func TestTheLineIsInOrderAcrossItsQueues(t *testing.T) {
 	t.Parallel()
 	rnd := rand.New(rand.NewPCG(9, 9))
-	f := NewFair[int](1, 1, RateSettings{})
+	f := NewFair[int](only(1), RateSettings{})
 	type waiting struct {
 		lane  int
-		quiet bool
+		class Class
 	}
 	var want []waiting
 	at := func(w int) int { return slices.IndexFunc(want, func(x waiting) bool { return x.lane == w }) }
 	for range 20_000 {
-		w, quiet := rnd.IntN(200), rnd.IntN(2) == 0
+		w, class := rnd.IntN(200), Class(rnd.IntN(classes))
 		switch i := at(w); {
 		case rnd.IntN(5) > 1:
-			f.line.regard(w, quiet)
-			f.line.join(w, quiet)
+			f.line.regard(w, class)
+			f.line.join(w, class)
 			if i < 0 {
-				want = append(want, waiting{w, quiet})
+				want = append(want, waiting{w, class})
 			} else {
-				want[i].quiet = quiet
+				want[i].class = class
 			}
 		case len(want) > 0:
 			w = want[0].lane
@@ -371,14 +396,15 @@ func TestTheLineIsInOrderAcrossItsQueues(t *testing.T) {
 		default:
 			f.line.leave(w)
 		}
-		lively := slices.IndexFunc(want, func(x waiting) bool { return !x.quiet })
-		f.quietUsed = 1
-		if first := f.first(); (first == nil) != (lively < 0) || first != nil && first.lane != want[lively].lane {
-			t.Fatalf("without the quiet ones %+v is first: %+v", first, want)
-		}
-		f.quietUsed = 0
-		if first := f.first(); (first == nil) != (len(want) == 0) || first != nil && first.lane != want[0].lane {
-			t.Fatalf("%+v is first: %+v", first, want)
+		for worst := range Class(classes) { // the classes after it have used up their part
+			f.used = [classes]int{}
+			if worst+1 < classes {
+				f.used[worst+1] = 1
+			}
+			next := slices.IndexFunc(want, func(x waiting) bool { return x.class <= worst })
+			if first := f.first(); (first == nil) != (next < 0) || first != nil && first.lane != want[next].lane {
+				t.Fatalf("of the classes up to %d in %+v is first: %+v", worst, want, first)
+			}
 		}
 	}
 	spare := 0
@@ -393,40 +419,40 @@ func TestTheLineIsInOrderAcrossItsQueues(t *testing.T) {
 func BenchmarkFair(b *testing.B) {
 	rate := RateSettings{N: maxRate, Unit: time.Second, Burst: maxRate}
 	b.Run("nobody waits", func(b *testing.B) {
-		f := NewFair[int](1024, 1024, RateSettings{})
+		f := NewFair[int](only(1024), RateSettings{})
 		b.ReportAllocs()
 		for b.Loop() {
-			f.Take(1, false, epoch)
+			f.Take(1, ClassLively, epoch)
 			f.Use(epoch)
-			f.Release(false)
+			f.Release(ClassLively)
 			f.Next(epoch)
 		}
 	})
 	b.Run("nobody waits, with a rate", func(b *testing.B) {
-		f, now := NewFair[int](1024, 1024, rate), epoch
+		f, now := NewFair[int](only(1024), rate), epoch
 		b.ReportAllocs()
 		for b.Loop() {
 			now = now.Add(time.Microsecond)
-			f.Take(1, false, now)
+			f.Take(1, ClassLively, now)
 			f.Use(now)
-			f.Release(false)
+			f.Release(ClassLively)
 			f.Next(now)
 		}
 	})
 	b.Run("a turn of 1000 lanes that wait", func(b *testing.B) {
-		f, now := NewFair[int](1, 1, rate), epoch
+		f, now := NewFair[int](only(1), rate), epoch
 		for l := range 1000 {
-			f.Take(l, false, now)
+			f.Take(l, ClassLively, now)
 		}
 		f.Use(now)
 		b.ReportAllocs()
 		for b.Loop() {
 			now = now.Add(time.Microsecond)
-			f.Release(false)
+			f.Release(ClassLively)
 			turn, _, _ := f.Next(now)
-			f.Take(turn.Lane, false, now)
+			f.Take(turn.Lane, ClassLively, now)
 			f.Use(now)
-			f.Take(turn.Lane, false, now) // back in line
+			f.Take(turn.Lane, ClassLively, now) // back in line
 			f.Done(turn)
 			f.Next(now)
 		}

@@ -1,11 +1,10 @@
 package gate
 
-// line is who waits at a Fair, each with one place: in two queues, so that the first of those that are not quiet is found
-// behind any number that are. The places given up are used over, so the memory is as large as the line once was.
+// line is who waits at a Fair, each with one place: in a queue per class, so that the first of one is found behind any number
+// of others. The places given up are used over, so the memory is as large as the line once was.
 type line[W comparable] struct {
 	places map[W]*place[W]
-	lively queue[W]
-	quiet  queue[W]
+	queues [classes]queue[W]
 	ticket uint64    // of the last who joined
 	spare  *place[W] // linked by next
 }
@@ -14,12 +13,12 @@ type line[W comparable] struct {
 type place[W comparable] struct {
 	lane       W
 	ticket     uint64 // who came before whom, across the queues
-	quiet      bool
+	class      Class
 	prev, next *place[W]
 }
 
 // join puts a lane that is not there yet at the end.
-func (l *line[W]) join(w W, quiet bool) {
+func (l *line[W]) join(w W, class Class) {
 	if l.places[w] != nil {
 		return
 	}
@@ -30,9 +29,9 @@ func (l *line[W]) join(w W, quiet bool) {
 		l.spare = p.next
 	}
 	l.ticket++
-	*p = place[W]{lane: w, ticket: l.ticket, quiet: quiet}
+	*p = place[W]{lane: w, ticket: l.ticket, class: class}
 	l.places[w] = p
-	l.queue(quiet).insert(p)
+	l.queues[class].insert(p)
 }
 
 // leave takes a lane out, if it is there.
@@ -42,28 +41,20 @@ func (l *line[W]) leave(w W) {
 		return
 	}
 	delete(l.places, w)
-	l.queue(p.quiet).remove(p)
+	l.queues[p.class].remove(p)
 	*p = place[W]{next: l.spare}
 	l.spare = p
 }
 
-// regard moves a lane to the other queue when it is quiet now and was not before, or the reverse; its place in the line
-// as a whole stays.
-func (l *line[W]) regard(w W, quiet bool) {
+// regard moves a lane to the queue of its class when that was another one before; its place in the line as a whole stays.
+func (l *line[W]) regard(w W, class Class) {
 	p := l.places[w]
-	if p == nil || p.quiet == quiet {
+	if p == nil || p.class == class {
 		return
 	}
-	l.queue(p.quiet).remove(p)
-	p.quiet = quiet
-	l.queue(quiet).insert(p)
-}
-
-func (l *line[W]) queue(quiet bool) *queue[W] {
-	if quiet {
-		return &l.quiet
-	}
-	return &l.lively
+	l.queues[p.class].remove(p)
+	p.class = class
+	l.queues[class].insert(p)
 }
 
 // queue is a list of places in the order of their tickets.
