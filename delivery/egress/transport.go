@@ -19,9 +19,7 @@ const (
 	maxResponseHeaderBytes = 64 << 10
 
 	// connectTimeout bounds dialling, the lookup included, and once more the
-	// TLS handshake.
-	// net/http detaches both from the request: they go on after the attempt
-	// has given up, for the next one to use, and must end by themselves.
+	// TLS handshake, for requests without a deadline of their own.
 	connectTimeout = 30 * time.Second
 
 	// idleTimeout is how long a connection is kept without use: long enough
@@ -79,8 +77,8 @@ type Transport struct {
 
 // way is the connections of one route.
 type way struct {
-	secure *http.Transport
-	plain  *http.Transport // nil unless the profile permits plain HTTP
+	secure *client
+	plain  *client // nil unless the profile permits plain HTTP
 }
 
 // New makes a transport. base holds what an endpoint's TLS needs beyond the
@@ -133,10 +131,9 @@ func (t *Transport) way(r route) *way {
 	defer t.mu.Unlock()
 	w := t.ways[r]
 	if w == nil {
-		w = &way{secure: t.transport(t.dialer(r, t.profile.Guard.CheckDial))}
-		w.secure.TLSClientConfig = t.tls.Clone()
+		w = &way{secure: t.client(t.dialer(r, t.profile.Guard.CheckDial), t.tls)}
 		if t.profile.PlainHTTP {
-			w.plain = t.transport(t.dialer(r, t.profile.Guard.checkPlain))
+			w.plain = t.client(t.dialer(r, t.profile.Guard.checkPlain), nil)
 		}
 		t.ways[r] = w
 	}
@@ -151,24 +148,12 @@ func (t *Transport) dialer(r route, check func(netip.AddrPort) error) *dialer {
 	return d
 }
 
-// transport makes net/http's part. It speaks HTTP/1.1 only: for many small
-// POSTs to one host kept connections cost less (26 against 31 µs measured),
-// and one stalled HTTP/2 connection would stop all attempts at an endpoint.
-func (t *Transport) transport(d *dialer) *http.Transport {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true)
-	idle, perHost := t.profile.idle()
-	return &http.Transport{
-		Proxy:                  nil, // never the environment's
-		DialContext:            d.dial,
-		Protocols:              protocols,
-		TLSHandshakeTimeout:    connectTimeout,
-		DisableCompression:     true, // 100 KB of gzip can unpack to 100 MB
-		MaxResponseHeaderBytes: maxResponseHeaderBytes,
-		MaxIdleConns:           idle,
-		MaxIdleConnsPerHost:    perHost,
-		IdleConnTimeout:        idleTimeout,
-	}
+// client makes what speaks HTTP: HTTP/1.1 only, because for many small POSTs
+// to one host kept connections cost less (26 against 31 µs measured), and one
+// stalled HTTP/2 connection would stop all attempts at an endpoint.
+func (t *Transport) client(d *dialer, config *tls.Config) *client {
+	all, perHost := t.profile.idle()
+	return &client{dial: d.dial, tls: config, most: all, perHost: perHost, idle: make(map[string][]*wire)}
 }
 
 // idle is how many connections one route keeps, in all and per host.

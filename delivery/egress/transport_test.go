@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -318,7 +317,7 @@ func TestNewRefusesWeakTLS(t *testing.T) {
 	}
 	base := &tls.Config{MinVersion: tls.VersionTLS10, NextProtos: []string{"h2"}, Renegotiation: tls.RenegotiateFreelyAsClient, KeyLogWriter: io.Discard}
 	tr := transport(t, Profile{}, base)
-	c := tr.way(route{proxy: direct}).secure.TLSClientConfig
+	c := tr.way(route{proxy: direct}).secure.tls
 	if c.MinVersion != tls.VersionTLS12 || c.NextProtos != nil || c.Renegotiation != tls.RenegotiateNever || c.KeyLogWriter != nil {
 		t.Errorf("the base weakened TLS: %+v", c.MinVersion)
 	}
@@ -363,14 +362,6 @@ func TestTheEnvironmentsProxyIsIgnored(t *testing.T) {
 	for _, name := range []string{"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"} {
 		t.Setenv(name, proxy.URL)
 	}
-	tr := transport(t, Profile{PlainHTTP: true}, nil)
-	w := tr.way(route{proxy: direct})
-	for _, rt := range []*http.Transport{w.secure, w.plain} {
-		if rt.Proxy != nil {
-			u, err := rt.Proxy(&http.Request{URL: &url.URL{Scheme: "https", Host: "hooks.example.com"}})
-			t.Errorf("a proxy is asked for: %v, %v", u, err)
-		}
-	}
 	s, trust := receiver(t, func(http.ResponseWriter, *http.Request) {})
 	resolver := nameServer(t, func(int) []string { return []string{"127.0.0.1"} })
 	if _, err := post(t, transport(t, Profile{Guard: loopback, Resolver: resolver}, trust), at(s, certName)); err != nil || hits.Load() != 0 {
@@ -408,8 +399,8 @@ func TestIdleConnectionsFollowTheProfile(t *testing.T) {
 	keeps := func(p Profile, idle, perHost int) {
 		t.Helper()
 		got := transport(t, p, nil).way(route{proxy: direct}).secure
-		if got.MaxIdleConns != idle || got.MaxIdleConnsPerHost != perHost {
-			t.Errorf("keeps %d in all and %d per host, want %d and %d", got.MaxIdleConns, got.MaxIdleConnsPerHost, idle, perHost)
+		if got.most != idle || got.perHost != perHost {
+			t.Errorf("keeps %d in all and %d per host, want %d and %d", got.most, got.perHost, idle, perHost)
 		}
 	}
 	keeps(Profile{IdlePerHost: 64, Idle: 2000}, 2000, 64)

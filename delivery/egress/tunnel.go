@@ -103,3 +103,6 @@ type tunnelConn struct {
 }
 
 func (c *tunnelConn) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.to) }
+
+// NetConn is the connection to the proxy.
+func (c *tunnelConn) NetConn() net.Conn { return c.Conn }

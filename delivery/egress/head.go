@@ -1,0 +1,80 @@
+package egress
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// appendHead writes a request's line and header as HTTP/1.1 has them
+// (RFC 9112). Nothing gets into either that could end it early: the values
+// come from configurations and events, and were judged there already.
+func appendHead(b []byte, req *http.Request) ([]byte, error) {
+	host := req.Host
+	if host == "" {
+		host = req.URL.Host
+	}
+	if !httpguts.ValidHostHeader(host) {
+		return b, errors.New("the request's host is not valid")
+	}
+	if req.ContentLength < 0 || req.ContentLength == 0 && req.Body != nil && req.Body != http.NoBody {
+		return b, errors.New("the request has a body of unknown length")
+	}
+	method := req.Method
+	if method == "" {
+		method = http.MethodGet
+	}
+	target := req.URL.RequestURI()
+	if !httpguts.ValidHeaderFieldName(method) || !validTarget(target) {
+		return b, errors.New("the request's method or path is not valid")
+	}
+	b = append(b, method...)
+	b = append(b, ' ')
+	b = append(b, target...)
+	b = append(b, " HTTP/1.1\r\nHost: "...)
+	b = append(b, host...)
+	b = append(b, "\r\n"...)
+	if req.ContentLength > 0 || method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch {
+		b = append(b, "Content-Length: "...)
+		b = strconv.AppendInt(b, req.ContentLength, 10)
+		b = append(b, "\r\n"...)
+	}
+	if req.Close {
+		b = append(b, "Connection: close\r\n"...)
+	}
+	for name, values := range req.Header {
+		if framing[name] {
+			continue
+		}
+		if !httpguts.ValidHeaderFieldName(name) {
+			return b, fmt.Errorf("%q cannot be a header's name", name)
+		}
+		for _, value := range values {
+			if !httpguts.ValidHeaderFieldValue(value) {
+				return b, fmt.Errorf("header %s has a value with a control character", name) // which may be a secret
+			}
+			b = append(b, name...)
+			b = append(b, ": "...)
+			b = append(b, value...)
+			b = append(b, "\r\n"...)
+		}
+	}
+	return append(b, "\r\n"...), nil
+}
+
+// framing are the headers that say where the message ends and whose it is.
+// They are written from the request's own fields, as [http.Request.Write] does.
+var framing = map[string]bool{"Host": true, "Content-Length": true, "Transfer-Encoding": true, "Trailer": true, "Connection": true}
+
+// validTarget refuses what would end the request line.
+func validTarget(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return s != ""
+}

@@ -1,0 +1,246 @@
+package egress
+
+import (
+	"bufio"
+	"container/list"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	// inlineBody is the largest request body that is written before the
+	// answer is looked for. It fits into any socket's send buffer: a receiver
+	// that answers without reading cannot stall us. Larger ones are written
+	// beside the reading.
+	inlineBody = 16 << 10
+
+	// lastWord is how long an answer is waited for on a connection that took
+	// no more of the request: a receiver may refuse early, and close.
+	lastWord = 100 * time.Millisecond
+)
+
+// past is a deadline that ends all waiting.
+var past = time.Unix(1, 0)
+
+// wire is one connection and what is read from it. One request at a time.
+type wire struct {
+	c    *client
+	host string
+	conn net.Conn
+	r    *bufio.Reader
+	left int // bytes of header that the answer may still have
+	used bool
+	look socket
+
+	// While idle, guarded by client.mu.
+	since time.Time
+	aged  *list.Element
+}
+
+func newWire(c *client, host string, conn net.Conn) *wire {
+	w := &wire{c: c, host: host, conn: conn, look: newSocket(conn)}
+	w.r = bufio.NewReader((*bounded)(w))
+	return w
+}
+
+// speak goes over to TLS.
+func (w *wire) speak(conn net.Conn) { w.conn = conn }
+
+// bounded reads a connection up to what an answer's header may take.
+type bounded wire
+
+// errHeaderTooLarge ends an attempt whose answer has no end of headers.
+var errHeaderTooLarge = &headerError{}
+
+type headerError struct{}
+
+func (*headerError) Error() string { return "the answer's header is larger than 64 KiB" }
+
+// Outcome and Detail are what the attempt's row says.
+func (*headerError) Outcome() string { return "response_too_large" }
+func (*headerError) Detail() string  { return "headers" }
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errHeaderTooLarge
+	}
+	n, err := b.conn.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err //nolint:wrapcheck // callers say what they were reading
+}
+
+// quiet reports that nothing has come on the idle connection, not even its
+// end. A request on another would be lost, or answered with what was not
+// meant for it.
+func (w *wire) quiet() bool { return w.r.Buffered() == 0 && w.look.quiet() }
+
+// roundTrip sends a request and reads the answer's header.
+func (w *wire) roundTrip(req *http.Request) (*http.Response, error) {
+	ctx := req.Context()
+	deadline, _ := ctx.Deadline() // zero: none
+	_ = w.conn.SetDeadline(deadline)
+	x := &exchange{w: w, ctx: ctx, stop: context.AfterFunc(ctx, func() { _ = w.conn.SetDeadline(past) })}
+	if err := x.send(req); err != nil {
+		x.end(false)
+		return nil, failure(ctx, fmt.Errorf("sending the request: %w", err))
+	}
+	resp, err := w.response(req)
+	if err != nil {
+		x.end(false)
+		if x.sendErr != nil {
+			err = x.sendErr
+		}
+		return nil, failure(ctx, fmt.Errorf("reading the answer: %w", err))
+	}
+	x.keep = !resp.Close && !req.Close && resp.StatusCode != http.StatusSwitchingProtocols
+	if resp.Body == http.NoBody {
+		x.end(true)
+		return resp, nil
+	}
+	x.body, resp.Body = resp.Body, x
+	return resp, nil
+}
+
+// response reads headers until one is the final answer's.
+func (w *wire) response(req *http.Request) (*http.Response, error) {
+	w.left = maxResponseHeaderBytes
+	for {
+		resp, err := http.ReadResponse(w.r, req)
+		if err != nil {
+			return nil, err //nolint:wrapcheck // roundTrip does
+		}
+		if resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols {
+			w.left = int(^uint(0) >> 1) // the body is the caller's to bound
+			return resp, nil
+		}
+	}
+}
+
+// exchange is a request under way, and then the body of its answer.
+type exchange struct {
+	w    *wire
+	ctx  context.Context //nolint:containedctx // of the attempt, whose end breaks off the reading
+	stop func() bool
+	body io.ReadCloser
+
+	keep    bool       // the connection may be used again, as far as the answer tells
+	sendErr error      // of an inline body: the receiver took no more
+	sending chan error // of a body written beside
+	ended   bool
+}
+
+// send writes the request. An error means that none of it needs an answer.
+func (x *exchange) send(req *http.Request) error {
+	buf := buffers.Get().(*[]byte)
+	defer func() { buffers.Put(buf) }()
+	head, err := appendHead((*buf)[:0], req)
+	*buf = head
+	if err != nil {
+		closeBody(req)
+		return err
+	}
+	size := req.ContentLength
+	if size > inlineBody || size < 0 {
+		x.sending = make(chan error, 1)
+		if _, err := x.w.conn.Write(head); err != nil {
+			closeBody(req)
+			x.sending <- err
+			return x.refused(err)
+		}
+		go x.sendBeside(req)
+		return nil
+	}
+	if size > 0 {
+		n := len(head)
+		head = append(head, make([]byte, size)...)
+		*buf = head
+		if _, err := io.ReadFull(req.Body, head[n:]); err != nil {
+			closeBody(req)
+			return fmt.Errorf("reading its body: %w", err)
+		}
+	}
+	closeBody(req)
+	if _, err := x.w.conn.Write(head); err != nil {
+		return x.refused(err)
+	}
+	return nil
+}
+
+// refused gives a receiver that takes no more a moment for its last word.
+func (x *exchange) refused(err error) error {
+	if x.ctx.Err() != nil {
+		return err
+	}
+	x.sendErr = err
+	_ = x.w.conn.SetReadDeadline(time.Now().Add(lastWord))
+	return nil
+}
+
+// sendBeside writes a large body while the answer is read.
+func (x *exchange) sendBeside(req *http.Request) {
+	n, err := io.Copy(x.w.conn, req.Body)
+	closeBody(req)
+	if err == nil && n != req.ContentLength {
+		err = fmt.Errorf("the body has %d bytes, not %d", n, req.ContentLength)
+		_ = x.w.conn.SetDeadline(past) // the receiver waits for the rest
+	}
+	x.sending <- err
+}
+
+// Read reads the answer's body.
+func (x *exchange) Read(p []byte) (int, error) {
+	if x.ended {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	n, err := x.body.Read(p)
+	switch {
+	case errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF):
+		x.end(true)
+		return n, io.EOF
+	case err != nil:
+		x.end(false)
+		return n, failure(x.ctx, fmt.Errorf("reading the answer's body: %w", err))
+	}
+	return n, nil
+}
+
+// Close gives up what was not read, and with it the connection.
+func (x *exchange) Close() error {
+	x.end(false)
+	return nil
+}
+
+// end is the end of the exchange: the connection is kept if all went well.
+func (x *exchange) end(complete bool) {
+	if x.ended {
+		return
+	}
+	x.ended = true
+	if !x.stop() || !complete || !x.keep || x.sendErr != nil || x.w.r.Buffered() > 0 {
+		_ = x.w.conn.Close()
+		return
+	}
+	if x.sending == nil {
+		x.w.c.put(x.w)
+		return
+	}
+	// The last of the request may be on its way still, or the receiver did
+	// not care for it.
+	_ = x.w.conn.SetDeadline(time.Now().Add(lastWord))
+	go func() {
+		if err := <-x.sending; err != nil {
+			_ = x.w.conn.Close()
+			return
+		}
+		x.w.c.put(x.w)
+	}()
+}
+
+// buffers hold requests while they are written.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }}
