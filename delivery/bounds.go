@@ -134,21 +134,22 @@ func (s share) use(now time.Time) { s.e.fair.Use(now) }
 // release ends the attempt; then serveLine.
 func (s share) release() { s.e.fair.Release(s.class) }
 
-// spread is how many times longer than the pause after it, at most, an attempt at an endpoint that does not answer lasts.
-const spread = 10
+// pauseShare of the time that an attempt without an answer took is the longest pause after it.
+const pauseShare = 1.0 / 3
 
-// releaseSpread ends an attempt that had no answer and took so long. Hundreds of those begin at one moment, as after a start,
-// and then time out at one moment: were the next ones to begin at once, as many TLS handshakes at a time would take the
-// processors from the endpoints that answer. A random pause spreads them, more with each round. What answers as a rule does
-// not wait.
-func (s share) releaseSpread(took time.Duration) {
-	if s.class == gate.ClassLively || took < spread {
+// releaseSilent ends an attempt that had no answer and took so long; then serveLine. Hundreds of those begin at one moment,
+// as after a start, and so they time out at one moment: were as many others to begin at once, their TLS handshakes would take
+// the processors from endpoints that answer (768 take half a second of two). A random pause spreads them, more with each
+// round. Only tries at endpoints that do not answer wait for it.
+func (s share) releaseSilent(took time.Duration) {
+	pause := time.Duration(pauseShare * float64(took))
+	if pause <= 0 {
 		s.release()
 		return
 	}
-	pause := rand.N(took / spread) //nolint:gosec // spreads load, protects nothing
-	time.AfterFunc(pause, func() {
-		s.release()
+	s.e.fair.Rest(s.class)
+	time.AfterFunc(rand.N(pause), func() { //nolint:gosec // spreads load, protects nothing
+		s.e.fair.Rested()
 		s.e.serveLine()
 	})
 }

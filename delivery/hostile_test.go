@@ -110,11 +110,11 @@ func TestTriesAtEndpointsThatHangAreSpreadOverTime(t *testing.T) {
 		pass(10 * time.Minute)
 		first := w.seen("")[0].at
 		later := slices.DeleteFunc(w.seen(""), func(s sent) bool { return s.at.Sub(first) <= delivery.DefaultTimeout })
-		if n := most(later, 100*time.Millisecond); n > 16 {
-			t.Errorf("%d of 64 attempts began within 0.1 s, %v after the first", n, later[0].at.Sub(first))
+		if n := most(later, 100*time.Millisecond); n > 8 {
+			t.Errorf("%d of 64 attempts began within 0.1 s", n)
 		}
-		if n := len(later); n < 800 {
-			t.Errorf("%d tries in ten minutes, want most of 18 rounds of 48", n)
+		if n := len(later); n < 700 {
+			t.Errorf("%d tries in ten minutes: 48 of 30 s with pauses of 5 s would be 780", n)
 		}
 	})
 }

@@ -318,7 +318,7 @@ func (l *lane) work(j job) {
 		l.probePromised.Store(0)
 		l.e.window.give(len(j.d.Event.Body))
 		if use == gate.Silent {
-			j.share.releaseSpread(time.Since(began))
+			j.share.releaseSilent(time.Since(began))
 		} else {
 			j.share.release()
 		}

@@ -22,7 +22,7 @@ import (
 // The caller does the waking, because a Fair holds no timer, starts no
 // goroutine and calls nobody. Two duties keep a turn from getting lost:
 //
-//  1. Whoever called Release, GiveBack or Set then serves the line: ask Next;
+//  1. Whoever called Release, Rest, Rested, GiveBack or Set then serves the line: ask Next;
 //     if it names a lane, let that lane look at what it may do (it will Take
 //     if it can), then say Done, and ask Next again, until it names none. No
 //     lock that a lane's look needs may be held meanwhile; who holds one has
@@ -48,6 +48,7 @@ type Fair[W comparable] struct {
 	mu     sync.Mutex
 	limits [classes]int // of a class and those above it
 	used   [classes]int // attempts in flight, and those taken but not yet begun: of a class and those above it
+	rests  int          // those that ended by Rest and are not Rested: to silent lanes they are in flight
 	rate   Rate
 	line   line[W]
 
@@ -160,6 +161,23 @@ func (f *Fair[W]) Release(class Class) {
 	f.count(class, -1)
 }
 
+// Rest is Release for an attempt that had no answer: silent lanes get nothing
+// of what it leaves until Rested, which must follow. Then serve the line, both
+// times.
+func (f *Fair[W]) Rest(class Class) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.count(class, -1)
+	f.rests++
+}
+
+// Rested ends what Rest began.
+func (f *Fair[W]) Rested() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.rests = max(f.rests-1, 0)
+}
+
 // Next names the lane whose turn it is, if there is something to share and no
 // other turn is still open: whoever was named that one goes on here. Done must
 // follow. Without a lane, wake tells when the next token is there if a lane
@@ -193,19 +211,27 @@ func (f *Fair[W]) Done(t Turn[W]) {
 // first is whose turn it is as soon as there is something to share: the head of the line, without the classes whose part is
 // used up. Nil: nobody's.
 func (f *Fair[W]) first() *place[W] {
-	first := f.line.queues[ClassLively].first
-	for c := ClassFresh; c < classes && f.used[c] < f.limits[c]; c++ {
-		if head := f.line.queues[c].first; head != nil && (first == nil || head.ticket < first.ticket) {
+	var first *place[W]
+	for c := range Class(classes) {
+		if head := f.line.queues[c].first; head != nil && f.fits(c) && (first == nil || head.ticket < first.ticket) {
 			first = head
 		}
 	}
 	return first
 }
 
-// room tells whether an attempt more fits into the part for a class, and into those it is part of.
 func (f *Fair[W]) room(class Class) bool {
-	for c := range class + 1 {
-		if f.used[c] >= f.limits[c] {
+	return f.used[ClassLively] < f.limits[ClassLively] && f.fits(class)
+}
+
+// fits tells whether an attempt more is within the part for a class, and the part that that one is part of.
+func (f *Fair[W]) fits(class Class) bool {
+	rests := 0
+	if class == ClassSilent {
+		rests = f.rests
+	}
+	for c := ClassFresh; c <= class; c++ {
+		if f.used[c]+rests >= f.limits[c] {
 			return false
 		}
 	}

@@ -115,14 +115,30 @@ func (m *model) attempt(step func(string), i int, class Class) {
 	for range m.rnd.IntN(20) {
 		step("work")
 	}
-	step("release")
-	m.f.Release(class)
+	if m.rnd.IntN(3) == 0 {
+		step("rest")
+		m.f.Rest(class)
+		m.spawn(fmt.Sprint("rest of ", i), m.rest)
+	} else {
+		step("release")
+		m.f.Release(class)
+	}
 	l := &m.lanes[i]
 	m.lock(step, l)
 	l.class = Class(m.rnd.IntN(classes))
 	l.running--
 	m.start(step, i)
 	l.locked = false
+	m.serve(step)
+}
+
+// rest ends some time after an attempt had no answer.
+func (m *model) rest(step func(string)) {
+	for range m.rnd.IntN(20) {
+		step("rest")
+	}
+	step("rested")
+	m.f.Rested()
 	m.serve(step)
 }
 
@@ -198,8 +214,8 @@ func (m *model) fail(format string, args ...any) {
 func (m *model) check() {
 	m.t.Helper()
 	f := m.f
-	if f.used != [classes]int{} || f.rate.taken != 0 {
-		m.fail("nothing is under way, and %d attempts (by class, with those above), %d tokens are taken", f.used, f.rate.taken)
+	if f.used != [classes]int{} || f.rests != 0 || f.rate.taken != 0 {
+		m.fail("nothing is under way, and %d attempts (by class, with those above), %d rests, %d tokens are taken", f.used, f.rests, f.rate.taken)
 	}
 	if f.named {
 		m.fail("a turn is left open")

@@ -365,6 +365,28 @@ func TestSilentLanesLeaveRoomForFreshOnesAndBothForThoseThatAnswer(t *testing.T)
 	}
 }
 
+func TestWhatASilentAttemptLeavesIsForSilentLanesOnlyAfterARest(t *testing.T) {
+	t.Parallel()
+	for _, was := range []Class{ClassSilent, ClassFresh, ClassLively} {
+		f := NewFair[string](Limits{All: 1, Unsure: 1, Silent: 1}, RateSettings{})
+		f.Take("hangs", was, epoch)
+		f.Use(epoch)
+		f.Take("hangs too", ClassSilent, epoch)
+		f.Rest(was)
+		turnOf(t, f, "")
+		granted(t, f, "works") // though another is in line
+		f.Release(ClassLively)
+		if hold := f.Take("new", ClassFresh, epoch); hold.Reason != ReasonNone {
+			t.Errorf("after one of class %d: an unknown lane is held: %+v", was, hold)
+		}
+		f.Use(epoch)
+		f.Release(ClassFresh)
+		turnOf(t, f, "")
+		f.Rested()
+		turnOf(t, f, "hangs too")
+	}
+}
+
 func TestTheLineIsInOrderAcrossItsQueues(t *testing.T) {
 	t.Parallel()
 	rnd := rand.New(rand.NewPCG(9, 9))
