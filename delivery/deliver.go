@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/textproto"
+	"net/url"
 	"strconv"
 	"sync"
 	"time"
@@ -131,32 +132,50 @@ func (e *Engine) try(ctx context.Context, plan *Plan, d *Delivery, ep *Endpoint,
 	return a, v
 }
 
-// request builds the signed request of an attempt. GetBody stays set, as NewRequest does: the transport uses it only when
-// not a byte went out on a kept connection that turned out closed, never to send twice (no Idempotency-Key is set, so a
-// POST is not replayable to it).
+// outgoing is an attempt's request with what it points to, in one piece: a dozen small allocations less per attempt.
+type outgoing struct {
+	http.Request
+	url    url.URL
+	body   bytes.Reader
+	values [7]string // of the headers that each attempt has
+}
+
+// request builds the signed request of an attempt. GetBody is set, so that another way out may be tried as long as not a byte
+// was sent; nothing is ever sent twice.
 func (e *Engine) request(ctx context.Context, plan *Plan, d *Delivery, ep *Endpoint, a *Attempt) (*http.Request, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "", bytes.NewReader(d.Event.Body))
-	if err != nil {
-		return nil, &retry.LocalFault{Code: "request", Err: err}
-	}
-	u := *ep.URL
-	req.URL, req.Host = &u, u.Host
-	h := req.Header
+	out := &outgoing{url: *ep.URL}
+	body := d.Event.Body
+	out.body.Reset(body)
+	h := make(http.Header, len(ep.Header)+len(out.values)+maxSignatureHeaders)
 	maps.Copy(h, ep.Header)
+	out.Request = http.Request{
+		Method: http.MethodPost, URL: &out.url, Host: out.url.Host, Header: h,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Body: io.NopCloser(&out.body), ContentLength: int64(len(body)),
+		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil },
+	}
 	n := plan.headers()
-	h["Content-Type"] = []string{d.Event.ContentType}
-	h["User-Agent"] = []string{plan.UserAgent}
-	h[LoopHeader] = []string{LoopToken}
-	h[n.event] = []string{d.Event.Type}
-	h[n.eventID] = []string{d.Event.ID}
-	h[n.delivery] = []string{d.ID}
-	h[n.attempt] = []string{strconv.Itoa(int(a.N))}
-	m := sign.Message{ID: d.Event.ID, Type: d.Event.Type, Timestamp: a.Started, URL: &u, Body: d.Event.Body}
+	for i, v := range [...]struct{ name, value string }{
+		{"Content-Type", d.Event.ContentType},
+		{"User-Agent", plan.UserAgent},
+		{LoopHeader, LoopToken},
+		{n.event, d.Event.Type},
+		{n.eventID, d.Event.ID},
+		{n.delivery, d.ID},
+		{n.attempt, strconv.Itoa(int(a.N))},
+	} {
+		out.values[i] = v.value
+		h[v.name] = out.values[i : i+1 : i+1]
+	}
+	m := sign.Message{ID: d.Event.ID, Type: d.Event.Type, Timestamp: a.Started, URL: &out.url, Body: body}
 	if err := ep.Signer.Sign(h, &m); err != nil {
 		return nil, &retry.LocalFault{Code: "sign", Err: err}
 	}
-	return req, nil
+	return out.WithContext(ctx), nil
 }
+
+// maxSignatureHeaders is how many headers the default schemes add together; others may add more.
+const maxSignatureHeaders = 4
 
 // headerNames are our own headers' names under the plan's prefix, in canonical form.
 type headerNames struct{ event, eventID, delivery, attempt string }
