@@ -4,11 +4,11 @@
 //	go run ./examples/bench
 //	go run ./examples/bench -case isolation
 //	go run ./examples/bench -case hostile
+//	go run ./examples/bench -case backlog
 package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -29,6 +29,7 @@ type options struct {
 	HTTPS       bool          `json:"https"`
 	Rate        float64       `json:"rate,omitempty"`
 	Hostile     int           `json:"hostile,omitempty"`
+	Backlog     int           `json:"backlog,omitempty"`
 	dir         string
 	json        bool
 }
@@ -56,7 +57,7 @@ func main() {
 
 func parse() (options, error) {
 	var o options
-	flag.StringVar(&o.Case, "case", "cost", "cost: the gateway beside reverse_proxy; isolation: an endpoint beside one that never answers; hostile: ten beside a thousand such")
+	flag.StringVar(&o.Case, "case", "cost", "cost: the gateway beside reverse_proxy; isolation: an endpoint beside one that never answers; hostile: ten beside a thousand such; backlog: a million waiting, through a kill -9")
 	flag.IntVar(&o.Rounds, "rounds", 3, "rounds of each, in turn; the median counts")
 	flag.DurationVar(&o.Length, "round", 0, "length of a round, without the drain; default 8s, and 30s in the hostile case: then every hostile attempt times out once in it")
 	flag.IntVar(&o.Connections, "connections", 64, "keep-alive connections of the publisher")
@@ -66,16 +67,17 @@ func parse() (options, error) {
 	flag.BoolVar(&o.HTTPS, "https", false, "deliver and proxy over TLS")
 	flag.Float64Var(&o.Rate, "rate", 500, "events per second to each endpoint in the isolation case, to the healthy ones together in the hostile case")
 	flag.IntVar(&o.Hostile, "hostile", 1000, "hostile endpoints in the hostile case")
+	flag.IntVar(&o.Backlog, "backlog", 1_000_000, "deliveries waiting in the backlog case")
 	flag.StringVar(&o.dir, "dir", "", "where the gateway's store lies; default: a temporary directory. Put it on the disk you mean")
 	flag.BoolVar(&o.json, "json", false, "print JSON")
 	flag.Parse()
 	switch {
 	case flag.NArg() > 0:
 		return o, fmt.Errorf("surplus arguments %q", flag.Args())
-	case o.Case != "cost" && o.Case != "isolation" && o.Case != "hostile":
-		return o, fmt.Errorf("unknown case %q: cost, isolation or hostile", o.Case)
-	case o.Rounds < 1 || o.Length < 0 || o.Connections < 2 || o.Batch < 1 || o.Endpoints < 1 || o.Rate <= 0 || o.Hostile < 1:
-		return o, errors.New("rounds, round, batch, endpoints, rate and hostile must be positive, connections at least 2")
+	case o.Case != "cost" && o.Case != "isolation" && o.Case != "hostile" && o.Case != "backlog":
+		return o, fmt.Errorf("unknown case %q: cost, isolation, hostile or backlog", o.Case)
+	case o.Rounds < 1 || o.Length < 0 || o.Connections < 2 || o.Batch < 1 || o.Endpoints < 1 || o.Rate <= 0 || o.Hostile < 1 || o.Backlog < backlogBatch:
+		return o, fmt.Errorf("rounds, round, batch, endpoints, rate and hostile must be positive, connections at least 2, backlog at least %d", backlogBatch)
 	case o.Batch > 1000:
 		return o, fmt.Errorf("batch %d: ingest takes at most 1000 events in one request", o.Batch)
 	case o.Hostile > 1000:
@@ -84,11 +86,13 @@ func parse() (options, error) {
 	length := 8 * time.Second
 	switch o.Case {
 	case "cost":
-		o.Rate, o.Hostile = 0, 0
+		o.Rate, o.Hostile, o.Backlog = 0, 0, 0
 	case "isolation":
-		o.Hostile = 0
+		o.Hostile, o.Backlog = 0, 0
+	case "backlog":
+		o.Rate, o.Hostile, o.Rounds = 0, 0, 1
 	case "hostile":
-		o.HTTPS, length = true, 30*time.Second
+		o.Backlog, o.HTTPS, length = 0, true, 30*time.Second
 	}
 	if o.Length == 0 {
 		o.Length = length
@@ -121,7 +125,10 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	if o.Case == "hostile" {
+	switch o.Case {
+	case "backlog":
+		return o.backlog(ctx, bin, dir, target, cert.CertFile, control)
+	case "hostile":
 		return o.besideHostile(ctx, &hostile{o: o, bin: bin, dir: dir, control: control, healthy: target, trust: cert.CertFile}, cert.TLS)
 	}
 	launchAll := o.subjects

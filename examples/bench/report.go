@@ -20,6 +20,9 @@ type report struct {
 	// P99Ratio is the healthy endpoints' p99 beside others over their p99 alone; not in the cost case.
 	P99Ratio float64 `json:"p99_ratio,omitempty"`
 
+	// Backlog is the backlog case.
+	Backlog *backlogged `json:"backlog,omitempty"`
+
 	names []string // of the subjects, in order
 }
 
@@ -66,6 +69,11 @@ func (r *report) print() error {
 		if err := enc.Encode(r); err != nil {
 			return fmt.Errorf("printing: %w", err)
 		}
+		return nil
+	}
+	if r.Backlog != nil {
+		fmt.Println(r.Machine)
+		r.Backlog.print()
 		return nil
 	}
 	fmt.Printf("%s; medians of %d rounds of %s\n", r.Machine, r.Options.Rounds, r.Options.Length)

@@ -51,3 +51,18 @@ func (g *Gateway) Sockets() (int, error) {
 	}
 	return sockets, nil
 }
+
+// Written is what the process had the file systems write to disk since its start, in bytes (write_bytes of /proc/pid/io).
+// Linux only.
+func (g *Gateway) Written() (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", g.cmd.Process.Pid))
+	if err != nil {
+		return 0, fmt.Errorf("reading what the gateway has written: %w", err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, found := strings.CutPrefix(line, "write_bytes: "); found {
+			return strconv.ParseInt(strings.TrimSpace(value), 10, 64) //nolint:wrapcheck // a number that the kernel wrote
+		}
+	}
+	return 0, fmt.Errorf("unexpected /proc/%d/io: no write_bytes in it", g.cmd.Process.Pid)
+}
