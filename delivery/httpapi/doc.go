@@ -47,4 +47,6 @@ type Gateway interface {
 	// Pause and Resume are durable on return.
 	Pause(ctx context.Context, name string) error
 	Resume(ctx context.Context, name string) error
+	// Stats counts what the store keeps, and tells what it costs.
+	Stats(ctx context.Context) (delivery.Stats, error)
 }

@@ -44,6 +44,13 @@ func (o *operated) Resume(_ context.Context, name string) error {
 	return o.err
 }
 
+func (*operated) Stats(context.Context) (delivery.Stats, error) {
+	return delivery.Stats{
+		Counts: delivery.Counts{Events: 9, Pending: 4, Delivered: 3, Exhausted: 2, Cancelled: 1},
+		Store:  &delivery.StoreUse{Kind: "embedded", Size: 5000, Written: 700, Syncs: 6},
+	}, nil
+}
+
 func (o *operated) api() *API {
 	return NewAPI(func() Gateway { return o }, slog.New(slog.DiscardHandler))
 }

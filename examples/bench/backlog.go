@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -145,9 +144,18 @@ func (b *backlogged) restarted(ctx context.Context, gateway *rig.Gateway, admin 
 		return err //nolint:wrapcheck // says it all
 	}
 	b.Listening = float64(time.Since(start).Microseconds()) / 1000
-	status, answer, err := rig.Post(ctx, admin, "http://gateway/webhooks/endpoints/e1/resume", []byte("{}"))
-	if err != nil || status != http.StatusOK {
-		return fmt.Errorf("resuming: %d %s (%w)", status, answer, err)
+	for { // 503 while it starts
+		status, answer, err := rig.Post(ctx, admin, "http://gateway/webhooks/endpoints/e1/resume", []byte("{}"))
+		if err != nil {
+			return err //nolint:wrapcheck // says it all
+		}
+		if status == http.StatusOK {
+			break
+		}
+		if status != http.StatusServiceUnavailable || time.Since(start) > drainLimit {
+			return fmt.Errorf("resuming answered %d %s", status, answer)
+		}
+		time.Sleep(time.Millisecond)
 	}
 	var got seen
 	for got.Count == 0 {
@@ -159,6 +167,7 @@ func (b *backlogged) restarted(ctx context.Context, gateway *rig.Gateway, admin 
 		}
 	}
 	b.FirstMS = float64(time.Since(start).Microseconds()) / 1000
+	var err error
 	b.RestartRSS, _, err = gateway.Memory()
 	return err //nolint:wrapcheck // says it all
 }
@@ -212,7 +221,7 @@ func page(ctx context.Context, admin *http.Client) (float64, error) {
 		body, err := io.ReadAll(res.Body)
 		_ = res.Body.Close()
 		if n := bytes.Count(body, []byte(`"endpoint"`)); err != nil || res.StatusCode != http.StatusOK || n < 50 {
-			return 0, fmt.Errorf("the log answered %d with %s deliveries (%w)", res.StatusCode, strconv.Itoa(n), err)
+			return 0, errors.Join(fmt.Errorf("the log answered %d with %d deliveries", res.StatusCode, n), err)
 		}
 		took[i] = float64(time.Since(start).Microseconds()) / 1000
 	}

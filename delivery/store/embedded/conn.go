@@ -34,13 +34,13 @@ type conn struct {
 }
 
 // connect opens the directory. Panics of Pebble are errors here: Open has some for damaged directories.
-func connect(o *Options, cache *pebble.Cache) (c *conn, err error) {
+func connect(o *Options, cache *pebble.Cache, u *use) (c *conn, err error) {
 	c = &conn{
 		failed:  make(chan struct{}),
 		batches: make(chan *pebble.Batch),
 		results: make(chan error, 1),
 	}
-	c.gate = newGate(o.FS, c.fail)
+	c.gate = newGate(o.FS, u, c.fail)
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("open %s: %v", o.Dir, r)

@@ -55,7 +55,7 @@ func (s *Store) reopen(failed *conn, wait time.Duration) {
 		case <-s.closing:
 			return
 		}
-		c, err := connect(&s.o, s.cache)
+		c, err := connect(&s.o, s.cache, &s.use)
 		if err == nil {
 			select {
 			case s.reopened <- c:

@@ -27,6 +27,7 @@ var errRetired = errors.New("this opening of the store was given up")
 type gate struct {
 	vfs.FS
 
+	use     *use
 	fail    func(error) // marks the conn, and the gate as void
 	opening atomic.Bool // errors still reach Pebble: Open returns them
 	void    atomic.Bool
@@ -36,8 +37,8 @@ type gate struct {
 	files map[io.Closer]struct{} // open ones; guarded by fmu
 }
 
-func newGate(fs vfs.FS, fail func(error)) *gate {
-	g := &gate{FS: fs, fail: fail, files: map[io.Closer]struct{}{}}
+func newGate(fs vfs.FS, u *use, fail func(error)) *gate {
+	g := &gate{FS: fs, use: u, fail: fail, files: map[io.Closer]struct{}{}}
 	g.opening.Store(true)
 	return g
 }
@@ -179,6 +180,7 @@ type gatedFile struct {
 }
 
 func (f *gatedFile) Write(p []byte) (int, error) {
+	f.g.use.written.Add(uint64(len(p)))
 	err := f.g.change(func() error { _, err := f.File.Write(p); return err })
 	if err != nil {
 		return 0, err
@@ -187,6 +189,7 @@ func (f *gatedFile) Write(p []byte) (int, error) {
 }
 
 func (f *gatedFile) WriteAt(p []byte, off int64) (int, error) {
+	f.g.use.written.Add(uint64(len(p)))
 	err := f.g.change(func() error { _, err := f.File.WriteAt(p, off); return err })
 	if err != nil {
 		return 0, err
@@ -194,8 +197,15 @@ func (f *gatedFile) WriteAt(p []byte, off int64) (int, error) {
 	return len(p), nil
 }
 
-func (f *gatedFile) Sync() error     { return f.g.change(f.File.Sync) }
-func (f *gatedFile) SyncData() error { return f.g.change(f.File.SyncData) }
+func (f *gatedFile) Sync() error {
+	f.g.use.syncs.Add(1)
+	return f.g.change(f.File.Sync)
+}
+
+func (f *gatedFile) SyncData() error {
+	f.g.use.syncs.Add(1)
+	return f.g.change(f.File.SyncData)
+}
 
 func (f *gatedFile) SyncTo(length int64) (full bool, err error) {
 	err = f.g.change(func() (err error) { full, err = f.File.SyncTo(length); return err })

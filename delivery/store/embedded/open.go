@@ -74,6 +74,7 @@ type Store struct {
 	flights flightTable
 	bad     badRecords
 	sweeps  sync.Mutex // one Prune at a time
+	use     use
 
 	reopening sync.WaitGroup
 
@@ -116,7 +117,7 @@ func (s *Store) start() error {
 	if err := writeFormat(&s.o); err != nil {
 		return err
 	}
-	c, err := connect(&s.o, s.cache)
+	c, err := connect(&s.o, s.cache, &s.use)
 	if err != nil {
 		return err
 	}
