@@ -7,6 +7,7 @@
 //	engine_pool.go   one engine per store, handed from config to config
 //	news.go          operational events -> Caddy's event app
 //	ingest.go verify.go admin.go   HTTP handlers and admin routes
+//	command*.go      caddy webhooks …
 //	stores.go signers.go routers.go   the three namespaces for guest modules
 package caddymodule
 

@@ -166,7 +166,7 @@ func (a *App) buildRouter(ctx caddy.Context) (delivery.Router, error) {
 
 // rules translates routes and subscriptions. Expressions are passed on as they are: braces are part of the language.
 func (a *App) rules() (rules.Config, error) {
-	c := rules.Config{Environments: a.Environment}
+	c := rules.Config{Environments: a.Environment, Backups: make(map[string][]string)}
 	if a.Match == matchFirst {
 		c.Mode = rules.MatchFirst
 	}
@@ -180,6 +180,9 @@ func (a *App) rules() (rules.Config, error) {
 	for _, e := range a.Endpoint {
 		c.Endpoints = append(c.Endpoints, e.Name)
 		o := e.over(a.Defaults)
+		if len(o.Backup) > 0 {
+			c.Backups[e.Name] = o.Backup
+		}
 		if len(o.Events) == 0 {
 			if e.When != "" || len(e.Environment) > 0 || e.Tenant != "" {
 				return c, placed(e.Pos, fmt.Errorf(

@@ -18,7 +18,7 @@ func Compile(c Config) (*Set, error) {
 	for _, name := range c.Endpoints {
 		k.endpoint(name)
 	}
-	set := &Set{mode: c.Mode, digest: digest(&c)}
+	set := &Set{mode: c.Mode, digest: digest(&c), backups: c.Backups}
 	names := map[string]bool{}
 	for i := range c.Routes {
 		r := &c.Routes[i]
@@ -94,7 +94,7 @@ func (k *setCompiler) route(r *Route) route {
 		k.refuse("otherwise", r.Pos, "", "a route has either when or otherwise")
 	}
 	out := route{
-		rule:      k.rule(r.Name, r.When, r.OnError),
+		rule:      k.rule(r.Name, r.Pos, r.When, r.OnError),
 		otherwise: r.Otherwise,
 		stop:      r.Stop,
 	}
@@ -110,8 +110,8 @@ func (k *setCompiler) route(r *Route) route {
 }
 
 // rule compiles what routes and subscriptions have in common.
-func (k *setCompiler) rule(name string, when Expr, e OnError) rule {
-	out := rule{name: name, when: when}
+func (k *setCompiler) rule(name string, pos Pos, when Expr, e OnError) rule {
+	out := rule{name: name, pos: pos, when: when}
 	switch e {
 	case OnErrorDefault:
 		out.hold = k.config.Mode == MatchFirst
@@ -155,7 +155,7 @@ func (k *setCompiler) subscription(s *Subscription) subscription {
 	}
 	name := subscriptionPrefix + s.Endpoint
 	out := subscription{
-		rule:         k.rule(name, s.When, OnErrorDefault),
+		rule:         k.rule(name, s.Pos, s.When, OnErrorDefault),
 		environments: slices.Clone(s.Environments),
 		tenant:       s.Tenant,
 		chain:        chain{id: k.endpoint(s.Endpoint), target: Target{Route: name, Endpoint: s.Endpoint}},
@@ -204,6 +204,7 @@ func sortedNames(m map[string]int) []string {
 // rule is what a route and a subscription have in common.
 type rule struct {
 	name      string
+	pos       Pos
 	when      Expr
 	condition *condition // nil: always
 	hold      bool       // what to do on error

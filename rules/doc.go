@@ -51,6 +51,12 @@
 // whatever those rules' OnError says: it would be lost without anyone having
 // decided so.
 //
+// # Explanations
+//
+// [Set.Explain] says why: it takes each condition apart once more and shows
+// every part with its outcome and the values it read (part.go, explain*.go).
+// [Explanation.Draw] draws that for a terminal.
+//
 // # Bounds
 //
 // Expressions may come from people who should not be able to slow the gateway

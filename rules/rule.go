@@ -99,6 +99,9 @@ type Config struct {
 	Subscriptions []Subscription
 	// Endpoints are the names routes may send to.
 	Endpoints []string
+	// Backups are the default chains of endpoints, by name. Explanations, rule
+	// tests and comparisons show them; Match leaves them to its caller.
+	Backups map[string][]string
 	// Environments are the declared environment names; a subscription may
 	// name no others. Empty: any name.
 	Environments []string

@@ -12,6 +12,7 @@ type Set struct {
 	routes    []route
 	subs      []subscription
 	endpoints map[string]int // the number of each name that pick may give
+	backups   map[string][]string
 	digest    string
 	pool      sync.Pool // of *matcher
 }

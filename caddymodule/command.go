@@ -1,0 +1,78 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+)
+
+func init() {
+	caddycmd.RegisterCommand(caddycmd.Command{
+		Name:  appID,
+		Usage: "<command>",
+		Short: "Works with the webhook delivery gateway",
+		Long: `
+Works with the webhook delivery gateway.
+
+The commands under 'routes' tell what the routing rules of a configuration do
+with an event, before it runs anywhere: they read a Caddyfile, start nothing,
+open no store and need none of its secrets.`,
+		CobraFunc: func(cmd *cobra.Command) {
+			group(cmd)
+			cmd.AddCommand(routesCommand())
+		},
+	})
+}
+
+// group makes a command that only has others below it: alone it shows its help, and with a word that is none of them it
+// fails, where cobra would show the help and succeed.
+func group(cmd *cobra.Command) {
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return cmd.Help()
+		}
+		msg := fmt.Sprintf("%s has no command %q", cmd.CommandPath(), args[0])
+		cmd.SuggestionsMinimumDistance = 2
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			msg += "; did you mean " + strings.Join(near, " or ") + "?"
+		}
+		return errors.New(msg)
+	}
+}
+
+// maxArgument bounds what is read for one argument: a batch of events, not a disk.
+const maxArgument = 256 << 20
+
+// argument is the value of a flag: itself, a file's content for @file, or standard input for a dash.
+func argument(cmd *cobra.Command, value string) ([]byte, error) {
+	if value == "-" {
+		return readAll(cmd.InOrStdin(), "standard input")
+	}
+	name, isFile := strings.CutPrefix(value, "@")
+	if !isFile {
+		return []byte(value), nil
+	}
+	f, err := os.Open(name) //nolint:gosec // whoever runs the command names the file
+	if err != nil {
+		return nil, fmt.Errorf("reading an argument: %w", err)
+	}
+	defer f.Close()
+	return readAll(f, name)
+}
+
+func readAll(r io.Reader, name string) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, maxArgument+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", name, err)
+	}
+	if len(b) > maxArgument {
+		return nil, fmt.Errorf("%s is larger than %d MiB", name, maxArgument>>20)
+	}
+	return b, nil
+}

@@ -1,0 +1,111 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+
+	"github.com/atoship/caddy-webhooks/delivery"
+	"github.com/atoship/caddy-webhooks/delivery/payload"
+	"github.com/atoship/caddy-webhooks/rules"
+)
+
+// offline is the routing part of a configuration that is not running: nothing is provisioned, so that no store, secret or
+// address is needed.
+type offline struct {
+	file string
+	app  *App
+	set  *rules.Set
+}
+
+// loadOffline adapts a configuration file and compiles its rules. An empty name is the Caddyfile here.
+func loadOffline(file, adapter string) (*offline, error) {
+	if file == "" {
+		file = "Caddyfile"
+	}
+	config, err := os.ReadFile(file) //nolint:gosec // whoever runs the command names the file
+	if err != nil {
+		return nil, fmt.Errorf("reading the configuration: %w", err)
+	}
+	if config, err = adapted(config, file, adapter); err != nil {
+		return nil, err
+	}
+	var whole struct {
+		Apps map[string]json.RawMessage `json:"apps"`
+	}
+	if err := json.Unmarshal(config, &whole); err != nil {
+		return nil, fmt.Errorf("reading %s: %w", file, err)
+	}
+	raw, ok := whole.Apps[appID]
+	if !ok {
+		return nil, fmt.Errorf("%s has no webhooks app: in a Caddyfile that is the global option `webhooks`", file)
+	}
+	o := &offline{file: file, app: new(App)}
+	if err := caddy.StrictUnmarshalJSON(raw, o.app); err != nil {
+		return nil, fmt.Errorf("reading the webhooks app of %s: %w", file, err)
+	}
+	if err := o.app.check(); err != nil {
+		return nil, err
+	}
+	var router struct {
+		Module string `json:"module"`
+	}
+	if len(o.app.RouterRaw) > 0 {
+		if err := json.Unmarshal(o.app.RouterRaw, &router); err != nil || router.Module != "expr" {
+			return nil, fmt.Errorf("%s routes by the module %q; only the rules of `expr` can be looked into", file, router.Module)
+		}
+	}
+	c, err := o.app.rules()
+	if err != nil {
+		return nil, err
+	}
+	o.set, err = rules.Compile(c)
+	return o, err
+}
+
+// adapted turns a configuration into JSON, by the adapter named or the one that its file's name asks for.
+func adapted(config []byte, file, name string) ([]byte, error) {
+	if name == "" {
+		name = strings.TrimPrefix(filepath.Ext(file), ".")
+		switch {
+		case name == "json":
+			return config, nil
+		case caddyconfig.GetAdapter(name) == nil:
+			name = "caddyfile"
+		}
+	}
+	adapter := caddyconfig.GetAdapter(name)
+	if adapter == nil {
+		return nil, fmt.Errorf("there is no config adapter %q", name)
+	}
+	out, _, err := adapter.Adapt(config, map[string]any{"filename": file})
+	if err != nil {
+		return nil, fmt.Errorf("adapting %s: %w", file, err)
+	}
+	return out, nil
+}
+
+// event reads an event as ingest does, and fills in what ingest would.
+func (o *offline) event(src []byte) (*rules.Event, error) {
+	env, err := payload.ParseEnvelope(src, payload.Options{Environments: o.app.Environment})
+	if err != nil {
+		return nil, err
+	}
+	ev := &rules.Event{
+		ID: env.ID, Type: env.Type, Environment: env.Environment, Tenant: env.Tenant, Source: env.Source,
+		Timestamp: env.Timestamp, Data: env.Data,
+	}
+	if ev.Environment == "" {
+		ev.Environment = (&delivery.Intake{Environments: o.app.Environment}).DefaultEnvironment()
+	}
+	if ev.Timestamp == "" {
+		ev.Timestamp = time.Now().UTC().Format(time.RFC3339)
+	}
+	return ev, nil
+}
