@@ -10,6 +10,13 @@ import (
 // survive a power cut; receipts come one per event, in order. Errors: ErrStopping, ErrUnavailable, *ConflictError,
 // *BacklogError, ErrTooLarge, or the context's. After an error nothing is promised: send again with the same ids.
 func (e *Engine) Accept(ctx context.Context, evs []*Event) ([]Receipt, error) {
+	if e.tracer != nil {
+		return e.acceptTraced(ctx, evs)
+	}
+	return e.accept(ctx, evs)
+}
+
+func (e *Engine) accept(ctx context.Context, evs []*Event) ([]Receipt, error) {
 	e.intake.RLock()
 	defer e.intake.RUnlock()
 	plan := e.plan.Load()

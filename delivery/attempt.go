@@ -30,8 +30,11 @@ type Attempt struct {
 	ResponseBytes int
 	// RetryAfter is until when the endpoint asked to be left alone; zero when it did not.
 	RetryAfter time.Time
-	// TraceID of the attempt's own trace, 32 hex digits; empty without tracing.
+	// TraceID of the attempt's trace, 32 hex digits; empty without tracing. An endpoint that is sent a traceparent has it from
+	// there.
 	TraceID string
+
+	trace *Trace // while it is tried, if anybody follows; its Span goes on record with the Progress
 }
 
 // Transition is one step in the life of a delivery: what happened (an attempt, or none) and the progress after it.

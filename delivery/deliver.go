@@ -46,9 +46,8 @@ func (e *Engine) deliver(l *lane, j job) (gate.Result, gate.Use) {
 		return gate.Excluded, gate.Unused
 	}
 
-	ctx := e.obs.Attempting(e.abort, d, l.name)
-	a, v := e.try(ctx, plan, d, j.ep, now)
-	e.obs.Attempted(ctx, d, a)
+	a, v := e.tryTraced(plan, d, j.ep, now)
+	e.obs.Attempted(d, a)
 	if v.Disable || v.Hold > 0 || !v.BreakerExcluded {
 		l.learn(v, a, j.ep, IsNotice(d.Event.Type))
 	}
@@ -93,8 +92,8 @@ func slotUse(v retry.Verdict) gate.Use {
 }
 
 // try makes the HTTP request and reads the answer: never more than ReadBytes, never longer than the endpoint's timeout.
-func (e *Engine) try(ctx context.Context, plan *Plan, d *Delivery, ep *Endpoint, now time.Time) (*Attempt, retry.Verdict) {
-	a := &Attempt{N: d.Attempts + 1, Endpoint: ep.Name, Started: now.UTC()}
+// What came of it is written into the attempt.
+func (e *Engine) try(ctx context.Context, plan *Plan, d *Delivery, ep *Endpoint, a *Attempt) retry.Verdict {
 	ctx, cancel := context.WithTimeoutCause(ctx, ep.Timeout, retry.ErrTimeout)
 	defer cancel()
 	result := retry.Result{}
@@ -129,7 +128,7 @@ func (e *Engine) try(ctx context.Context, plan *Plan, d *Delivery, ep *Endpoint,
 	if v.Hold > 0 {
 		a.RetryAfter = stamp(result.Now.Add(v.Hold))
 	}
-	return a, v
+	return v
 }
 
 // outgoing is an attempt's request with what it points to, in one piece: a dozen small allocations less per attempt.
@@ -166,6 +165,9 @@ func (e *Engine) request(ctx context.Context, plan *Plan, d *Delivery, ep *Endpo
 	} {
 		out.values[i] = v.value
 		h[v.name] = out.values[i : i+1 : i+1]
+	}
+	if a.trace != nil {
+		a.trace.addTo(h)
 	}
 	m := sign.Message{ID: d.Event.ID, Type: d.Event.Type, Timestamp: a.Started, URL: &out.url, Body: body}
 	if err := ep.Signer.Sign(h, &m); err != nil {

@@ -74,6 +74,9 @@ type Progress struct {
 	Due time.Time
 	// Reason says why an exhausted delivery ended: "schedule", "expired".
 	Reason string
+	// Span is that of the last attempt with one, so that the next attempt's can link to it, whenever that is; zero without
+	// tracing.
+	Span SpanContext
 }
 
 // State of a delivery. The drawing is in the package comment.

@@ -50,6 +50,12 @@ type Endpoint struct {
 	Notices []string
 	// Paused holds the endpoint when it is first seen; after that the operator decides.
 	Paused bool
+	// TraceContext sends traceparent and tracestate with each attempt: of the attempt's span or, without tracing, as they came
+	// with the event. Never baggage.
+	TraceContext bool
+	// TraceParent makes the spans of attempts children of the event's publish span, all in one trace; otherwise each attempt
+	// is a trace of its own, with links.
+	TraceParent bool
 	// Header is sent with each attempt, beside our own.
 	Header http.Header
 	// Transport is the way out: it judges addresses, verifies TLS and keeps connections of one identity together.
@@ -109,6 +115,7 @@ type Catalog interface {
 type Config struct {
 	Store    Store
 	Observer Observer     // default: none
+	Tracer   Tracer       // default: none
 	Logger   *slog.Logger // default: slog.Default()
 }
 

@@ -17,9 +17,10 @@ var ErrStopping = errors.New("gateway is stopping")
 
 // Engine runs lanes over a store. Its methods may be called concurrently.
 type Engine struct {
-	store Store
-	obs   Observer
-	log   *slog.Logger
+	store  Store
+	obs    Observer
+	tracer Tracer // nil: none
+	log    *slog.Logger
 
 	// plan is swapped whole by Apply; nil until the first.
 	plan atomic.Pointer[Plan]
@@ -60,6 +61,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	e := &Engine{
 		store:        c.Store,
 		obs:          c.Observer,
+		tracer:       c.Tracer,
 		log:          c.Logger,
 		lanes:        make(map[string]*lane),
 		shutdownDone: make(chan struct{}),

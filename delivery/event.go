@@ -37,6 +37,9 @@ type Event struct {
 
 	// TraceParent and TraceState are the W3C trace context the event came with; empty when there was none.
 	TraceParent, TraceState string
+	// Span is the gateway's own span of the publishing, which the spans of all attempts link to; zero without tracing. Set
+	// by the engine at acceptance.
+	Span SpanContext
 
 	// Routing says whether the rules found it a way; Held names the routes that could not decide (Undecided only).
 	Routing Routing

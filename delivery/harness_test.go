@@ -39,6 +39,9 @@ type world struct {
 	wrap  func(*memory.Store) delivery.Store // nil: the engine gets store itself
 	e     *delivery.Engine
 
+	tracer   delivery.Tracer
+	observer delivery.Observer
+
 	mu      sync.Mutex
 	sends   []sent
 	answers map[string]func(n int, r *http.Request) (*http.Response, error) // by endpoint; n counts its requests from 1
@@ -54,11 +57,18 @@ func inWorld(t *testing.T, f func(t *testing.T, w *world)) {
 // inWorldOver does so with a store that wrap has made of the memory store.
 func inWorldOver(t *testing.T, wrap func(*memory.Store) delivery.Store, f func(t *testing.T, w *world)) {
 	t.Helper()
+	inWorldLike(t, func(w *world) { w.wrap = wrap }, f)
+}
+
+// inWorldLike does so after setup changed the world.
+func inWorldLike(t *testing.T, setup func(*world), f func(t *testing.T, w *world)) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{
-			t: t, store: memory.New(), wrap: wrap,
+			t: t, store: memory.New(),
 			answers: map[string]func(int, *http.Request) (*http.Response, error){}, counts: map[string]int{},
 		}
+		setup(w)
 		w.open()
 		f(t, w)
 		w.close()
@@ -71,7 +81,9 @@ func (w *world) open() {
 	if w.wrap != nil {
 		store = w.wrap(w.store)
 	}
-	e, err := delivery.Open(context.Background(), delivery.Config{Store: store, Logger: slog.New(slog.DiscardHandler)})
+	e, err := delivery.Open(context.Background(), delivery.Config{
+		Store: store, Tracer: w.tracer, Observer: w.observer, Logger: slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		w.t.Fatal(err)
 	}

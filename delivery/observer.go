@@ -1,16 +1,15 @@
 package delivery
 
-import "context"
-
-// Observer is told what happens: for one delivery Attempting, Attempted, Settled in that order. Methods are called on the hot
-// path from many goroutines at once: they must not block, and must not keep what they are given past the call.
+// Observer is told what happens: for one delivery Attempted, then Settled. Methods are called on the hot path from many
+// goroutines at once: they must not block, and must not keep or change what they are given past the call.
 type Observer interface {
 	// Accepted: the event and its deliveries are durable. The first attempt may have begun, even ended, before this call.
 	Accepted(ev *Event, ds []*Delivery)
-	// Attempting: a try begins; the returned context is the one the request carries.
-	Attempting(ctx context.Context, d *Delivery, endpoint string) context.Context
+	// RuleFailed: a rule could not be evaluated on an event; route is its route, "endpoint:NAME" for a subscription, and empty
+	// when the router did not say.
+	RuleFailed(ev *Event, route string)
 	// Attempted: the try ended; it is not yet durable.
-	Attempted(ctx context.Context, d *Delivery, a *Attempt)
+	Attempted(d *Delivery, a *Attempt)
 	// Settled: the transition is durable.
 	Settled(d *Delivery, t *Transition)
 	// Noticed: an operational event was raised.
@@ -23,11 +22,11 @@ type NopObserver struct{}
 // Accepted implements Observer.
 func (NopObserver) Accepted(*Event, []*Delivery) {}
 
-// Attempting implements Observer.
-func (NopObserver) Attempting(ctx context.Context, _ *Delivery, _ string) context.Context { return ctx }
+// RuleFailed implements Observer.
+func (NopObserver) RuleFailed(*Event, string) {}
 
 // Attempted implements Observer.
-func (NopObserver) Attempted(context.Context, *Delivery, *Attempt) {}
+func (NopObserver) Attempted(*Delivery, *Attempt) {}
 
 // Settled implements Observer.
 func (NopObserver) Settled(*Delivery, *Transition) {}
@@ -35,4 +34,45 @@ func (NopObserver) Settled(*Delivery, *Transition) {}
 // Noticed implements Observer.
 func (NopObserver) Noticed(Notice) {}
 
-var _ Observer = NopObserver{}
+// Observers tells each of several, in order.
+type Observers []Observer
+
+// Accepted implements Observer.
+func (os Observers) Accepted(ev *Event, ds []*Delivery) {
+	for _, o := range os {
+		o.Accepted(ev, ds)
+	}
+}
+
+// RuleFailed implements Observer.
+func (os Observers) RuleFailed(ev *Event, route string) {
+	for _, o := range os {
+		o.RuleFailed(ev, route)
+	}
+}
+
+// Attempted implements Observer.
+func (os Observers) Attempted(d *Delivery, a *Attempt) {
+	for _, o := range os {
+		o.Attempted(d, a)
+	}
+}
+
+// Settled implements Observer.
+func (os Observers) Settled(d *Delivery, t *Transition) {
+	for _, o := range os {
+		o.Settled(d, t)
+	}
+}
+
+// Noticed implements Observer.
+func (os Observers) Noticed(n Notice) {
+	for _, o := range os {
+		o.Noticed(n)
+	}
+}
+
+var (
+	_ Observer = NopObserver{}
+	_ Observer = Observers(nil)
+)

@@ -25,9 +25,18 @@ type Decision struct {
 	Targets []Target
 	// Held names routes that could not decide and must not be passed over: the event stays undecided for them.
 	Held []string
-	// Errors tells what went wrong, held or not, for the log.
+	// Errors tells what went wrong, held or not, for the log; a *RuleError also tells where.
 	Errors []error
 }
+
+// RuleError is a rule that could not be evaluated on an event.
+type RuleError struct {
+	// Route that the rule belongs to; SubscriptionPrefix and the endpoint for a subscription's.
+	Route string
+	Text  string
+}
+
+func (e *RuleError) Error() string { return e.Route + ": " + e.Text }
 
 // Target is one delivery to plan: a primary and its backups. OwnBackups tells that the route named the backups itself;
 // otherwise the primary's own are used.
@@ -55,7 +64,7 @@ func (r RuleRouter) Route(_ context.Context, ev *Event) (Decision, error) {
 		}
 	}
 	for _, err := range m.Errors {
-		d.Errors = append(d.Errors, fmt.Errorf("%s: %s", err.Route, err.Text))
+		d.Errors = append(d.Errors, &RuleError{Route: err.Route, Text: err.Text})
 	}
 	return d, nil
 }
@@ -75,6 +84,11 @@ func (e *Engine) route(ctx context.Context, plan *Plan, ev *Event) ([]*Delivery,
 		return nil, fmt.Errorf("routing: %w", err)
 	}
 	for _, err := range decision.Errors {
+		rule, _ := errors.AsType[*RuleError](err)
+		if rule == nil {
+			rule = new(RuleError)
+		}
+		e.obs.RuleFailed(ev, rule.Route)
 		e.log.Warn("rule failed", slog.String("event", ev.ID), slog.String("type", ev.Type), slog.Any("error", err))
 	}
 	ev.Digest = plan.Router.Digest()

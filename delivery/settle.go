@@ -30,6 +30,9 @@ func attempted(d *Delivery, ep *Endpoint, a *Attempt, v retry.Verdict, random fl
 	p.Step++
 	p.Attempts = a.N
 	p.Unknowns = 0
+	if a.trace != nil && a.trace.Span.Valid() {
+		p.Span = a.trace.Span
+	}
 	t := Transition{At: now, Kind: Attempted, Attempt: a}
 	switch {
 	case v.Success:

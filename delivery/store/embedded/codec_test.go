@@ -12,6 +12,8 @@ import (
 	"github.com/atoship/caddy-webhooks/delivery"
 )
 
+var aSpan = delivery.SpanContext{TraceID: [16]byte{1, 15: 2}, SpanID: [8]byte{3, 7: 4}, Flags: 1}
+
 func sampleRecords() map[string]struct {
 	key    []byte
 	rec    []byte
@@ -24,8 +26,8 @@ func sampleRecords() map[string]struct {
 	}
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	k := delivery.Key{Seq: 7, Ord: 3}
-	ev := &delivery.Event{ID: "one", Tenant: "t", Accepted: now, Body: []byte(`{"data":1}`), DataStart: 8, DataEnd: 9, Held: []string{"r"}}
-	p := delivery.Progress{Step: 300, Target: 1, Spent: 1, Attempts: 2, Due: now, Tries: [8]uint8{1, 0, 2}}
+	ev := &delivery.Event{ID: "one", Tenant: "t", Accepted: now, Body: []byte(`{"data":1}`), DataStart: 8, DataEnd: 9, Held: []string{"r"}, Span: aSpan}
+	p := delivery.Progress{Step: 300, Target: 1, Spent: 1, Attempts: 2, Due: now, Tries: [8]uint8{1, 0, 2}, Span: aSpan}
 	d := &delivery.Delivery{Event: ev, Route: "r", Chain: []string{"a", "b"}, Progress: p}
 	t := turn{handed: now, route: "r", chain: d.Chain, progress: p}
 	tr := &delivery.Transition{At: now, Note: "n", Progress: p, Attempt: &delivery.Attempt{N: 2, Endpoint: "a", Excerpt: []byte("x")}}
@@ -97,6 +99,8 @@ func TestProgressIsReadAsWritten(t *testing.T) {
 	for _, p := range []delivery.Progress{
 		{},
 		{Step: 65535, State: delivery.Cancelled, Target: 7, Spent: 255, Attempts: 65535, Unknowns: 255, LocalFaults: 255},
+		{Tries: [8]uint8{1}, Span: aSpan},
+		{Tries: [8]uint8{7: 1}, Span: delivery.SpanContext{Flags: 1}},
 		{Due: time.UnixMilli(1).UTC(), Reason: delivery.ReasonExpired, Tries: [8]uint8{0, 0, 0, 0, 0, 0, 0, 9}},
 	} {
 		d := decoder{b: appendProgress(nil, &p)}

@@ -8,7 +8,8 @@ import (
 	"github.com/atoship/caddy-webhooks/delivery"
 )
 
-// appendProgress encodes a Progress: about 16 bytes.
+// appendProgress encodes a Progress: about 16 bytes, and spanSize more with a span. The span stands behind the tries at all
+// targets, where programs that knew none do not look.
 func appendProgress(b []byte, p *delivery.Progress) []byte {
 	b = binary.AppendUvarint(b, uint64(p.Step))
 	b = append(b, byte(p.State), p.Target, p.Spent)
@@ -20,7 +21,27 @@ func appendProgress(b []byte, p *delivery.Progress) []byte {
 	for n > 0 && p.Tries[n-1] == 0 {
 		n--
 	}
-	return putString(b, p.Tries[:n])
+	if p.Span == (delivery.SpanContext{}) {
+		return putString(b, p.Tries[:n])
+	}
+	b = binary.AppendUvarint(b, uint64(len(p.Tries)+spanSize))
+	return appendSpan(append(b, p.Tries[:]...), p.Span)
+}
+
+// spanSize is what a SpanContext takes: trace id, span id, flags.
+const spanSize = 16 + 8 + 1
+
+func appendSpan(b []byte, s delivery.SpanContext) []byte {
+	b = append(append(b, s.TraceID[:]...), s.SpanID[:]...)
+	return append(b, s.Flags)
+}
+
+// takeSpan reads a SpanContext from the beginning of b, which has room for it.
+func takeSpan(b []byte) (s delivery.SpanContext) {
+	copy(s.TraceID[:], b)
+	copy(s.SpanID[:], b[16:])
+	s.Flags = b[24]
+	return s
 }
 
 func (d *decoder) progress() (p delivery.Progress) {
@@ -31,7 +52,12 @@ func (d *decoder) progress() (p delivery.Progress) {
 	p.Unknowns, p.LocalFaults = d.byte(), d.byte()
 	p.Due = d.time()
 	p.Reason = d.string()
-	copy(p.Tries[:], d.bytes())
+	tries := d.bytes()
+	if n := copy(p.Tries[:], tries); len(tries) == n+spanSize {
+		p.Span = takeSpan(tries[n:])
+	} else if len(tries) > n {
+		d.fail()
+	}
 	if p.State > delivery.Cancelled || p.Target >= delivery.MaxChain {
 		d.fail()
 	}
@@ -81,15 +107,27 @@ func (d *decoder) order(seq uint64) (order string, joined uint64) {
 	return order, joined
 }
 
+// What the flags of an event say: its publisher gave the id; a SpanContext follows.
+const (
+	flagGivenID = 1 << iota
+	flagSpan
+)
+
 // appendEvent encodes an event with its plan. The body comes last and the plan before it can be skipped, so that claiming
 // one delivery of an event with thousands decodes none of the others.
 func appendEvent(b []byte, ev *delivery.Event, plan []*delivery.Delivery) []byte {
 	b = putTime(b, ev.Accepted)
-	given := byte(0)
+	flags := byte(0)
 	if ev.GivenID {
-		given = 1
+		flags |= flagGivenID
 	}
-	b = append(b, given, byte(ev.Routing))
+	if ev.Span != (delivery.SpanContext{}) {
+		flags |= flagSpan
+	}
+	b = append(b, flags, byte(ev.Routing))
+	if flags&flagSpan != 0 {
+		b = appendSpan(b, ev.Span)
+	}
 	b = append(b, ev.Hash[:]...)
 	b = binary.AppendUvarint(b, uint64(ev.DataStart))
 	b = binary.AppendUvarint(b, uint64(ev.DataEnd))
@@ -124,8 +162,14 @@ func decodeEvent(key, val []byte, plan bool) (*delivery.Event, []*delivery.Deliv
 		return nil, nil, err
 	}
 	ev := &delivery.Event{Seq: seqOf(key), Accepted: d.time()}
-	ev.GivenID = d.byte() == 1
+	flags := d.byte()
+	ev.GivenID = flags&flagGivenID != 0
 	ev.Routing = delivery.Routing(d.byte())
+	if flags&flagSpan != 0 {
+		if b := d.take(spanSize); len(b) == spanSize {
+			ev.Span = takeSpan(b)
+		}
+	}
 	copy(ev.Hash[:], d.take(uint64(len(ev.Hash))))
 	ev.DataStart, ev.DataEnd = uint32(d.uint()), uint32(d.uint())
 	for _, s := range [...]*string{
@@ -141,7 +185,7 @@ func decodeEvent(key, val []byte, plan bool) (*delivery.Event, []*delivery.Deliv
 	plans := d.bytes()
 	ev.Body = slices.Clone(d.b)
 	d.b = nil
-	if ev.Routing > delivery.Undecided || ev.DataStart > ev.DataEnd || int(ev.DataEnd) > len(ev.Body) ||
+	if flags > flagGivenID|flagSpan || ev.Routing > delivery.Undecided || ev.DataStart > ev.DataEnd || int(ev.DataEnd) > len(ev.Body) ||
 		planned > delivery.MaxBatch {
 		d.fail()
 	}

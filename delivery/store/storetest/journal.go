@@ -70,6 +70,31 @@ var journalCases = []testCase{
 			}
 		}
 	}},
+	{"the spans of an event and of the last attempt are kept, for the next one to link to", func(b *bench) {
+		b.attach(nil)
+		published := delivery.SpanContext{TraceID: [16]byte{1, 15: 2}, SpanID: [8]byte{3, 7: 4}, Flags: 1}
+		tried := delivery.SpanContext{TraceID: [16]byte{5, 15: 6}, SpanID: [8]byte{7, 7: 8}}
+		a := event("one", to("x"))
+		a.Event.Span = published
+		d := b.append(a)[0].Deliveries[0]
+		first := b.claimOne("x")
+		if first.Event.Span != published || first.Span.Valid() {
+			b.Errorf("before any attempt: event %+v, attempt %+v", first.Event.Span, first.Span)
+		}
+		b.settle(attempted(first, "http_error", func(p *delivery.Progress) { p.Due, p.Span = start, tried }))
+		b.crash()
+		again := b.claimOne("x")
+		if again.Event.Span != published || again.Span != tried {
+			b.Errorf("after a crash: event %+v, attempt %+v", again.Event.Span, again.Span)
+		}
+		b.crash() // which loses the second attempt
+		if lost := b.claim("x", time.Now().Add(time.Minute)); len(lost) != 1 || lost[0].Span != tried {
+			b.Errorf("after a lost attempt: %+v", lost)
+		}
+		if r := b.delivery(d); r.Transitions[0].Progress.Span != tried || r.Delivery.Event.Span != published {
+			b.Errorf("on record: %+v, %+v", r.Transitions[0].Progress.Span, r.Delivery.Event.Span)
+		}
+	}},
 	{"a made-up delivery id is not found", func(b *bench) {
 		b.attach(nil)
 		d := b.add("one", "x")
