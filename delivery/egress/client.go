@@ -73,7 +73,7 @@ func (c *client) wire(ctx context.Context, host string) (*wire, error) {
 		if w.quiet() {
 			return w, nil
 		}
-		_ = w.conn.Close() // by the other side, most likely
+		w.close() // by the other side, most likely
 	}
 }
 
@@ -149,11 +149,10 @@ func (c *client) put(w *wire) {
 	}
 }
 
-// closeAll closes connections. Not under the lock: TLS says good-bye, and
-// waits up to five seconds for it to be taken.
+// closeAll closes connections. Not under the lock, which all attempts need.
 func closeAll(wires []*wire) {
 	for _, w := range wires {
-		_ = w.conn.Close()
+		w.close()
 	}
 }
 

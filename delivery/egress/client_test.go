@@ -399,6 +399,7 @@ func TestRequestIsWrittenAsHTTPHasIt(t *testing.T) {
 	}
 	req.Header = http.Header{
 		"X-One": {"1", "2"}, "Connection": {"X-One"}, "Host": {"b.example"}, "Content-Length": {"9"}, "Transfer-Encoding": {"chunked"},
+		"content-length": {"9"}, "TRANSFER-ENCODING": {"chunked"}, "host": {"b.example"}, "connection": {"X-One"}, "tRailer": {"X-One"},
 	}
 	head, err := appendHead(nil, req)
 	if err != nil {
@@ -412,5 +413,26 @@ func TestRequestIsWrittenAsHTTPHasIt(t *testing.T) {
 	if err != nil || got.Method != "POST" || got.RequestURI != "/in?x=%20y" || got.Host != "a.example:8443" || got.ContentLength != 2 ||
 		string(body) != "{}" || len(got.Header["X-One"]) != 2 || len(got.TransferEncoding) > 0 || got.Header.Get("Connection") != "" {
 		t.Errorf("read back as %s %s of %s: %v, %q (%v)", got.Method, got.RequestURI, got.Host, got.Header, body, err)
+	}
+}
+
+// The deadline of an attempt is no deadline of the connection: an endpoint with an event a minute shakes hands once.
+func TestConnectionOutlivesTheAttemptsDeadline(t *testing.T) {
+	t.Parallel()
+	c := (&host{serve: echo}).client(2, 2)
+	c.dial = overTCP(t, &host{serve: echo})
+	var reused bool
+	for range 2 {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) { reused = i.Reused }})
+		if _, _, err := exchanged(ctx, c, "a.example", "{}"); err != nil {
+			t.Fatal(err)
+		}
+		<-ctx.Done()
+		cancel()
+		time.Sleep(20 * time.Millisecond) // the connection's own deadline is a moment later
+	}
+	if !reused {
+		t.Error("the second request made a connection of its own")
 	}
 }

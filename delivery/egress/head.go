@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"golang.org/x/net/http/httpguts"
 )
@@ -46,7 +47,7 @@ func appendHead(b []byte, req *http.Request) ([]byte, error) {
 		b = append(b, "Connection: close\r\n"...)
 	}
 	for name, values := range req.Header {
-		if framing[name] {
+		if framing(name) {
 			continue
 		}
 		if !httpguts.ValidHeaderFieldName(name) {
@@ -65,9 +66,26 @@ func appendHead(b []byte, req *http.Request) ([]byte, error) {
 	return append(b, "\r\n"...), nil
 }
 
-// framing are the headers that say where the message ends and whose it is.
-// They are written from the request's own fields, as [http.Request.Write] does.
-var framing = map[string]bool{"Host": true, "Content-Length": true, "Transfer-Encoding": true, "Trailer": true, "Connection": true}
+// framing tells the headers that say where the message ends and whose it is,
+// however they are spelled: a second one would let a receiver, or a proxy
+// before it, read another message than we sent. They are written from the
+// request's own fields, as [http.Request.Write] does.
+func framing(name string) bool {
+	var known string
+	switch len(name) {
+	case len("Host"):
+		known = "Host"
+	case len("Trailer"):
+		known = "Trailer"
+	case len("Connection"):
+		known = "Connection"
+	case len("Content-Length"):
+		known = "Content-Length"
+	case len("Transfer-Encoding"):
+		known = "Transfer-Encoding"
+	}
+	return known != "" && strings.EqualFold(name, known)
+}
 
 // validTarget refuses what would end the request line.
 func validTarget(s string) bool {

@@ -10,7 +10,7 @@ import (
 // socket looks at a connection's socket without reading from it.
 type socket struct {
 	raw    syscall.RawConn // nil: there is none to look at
-	peek   func(fd uintptr) bool
+	peek   func(fd uintptr)
 	silent *bool
 }
 
@@ -32,10 +32,9 @@ func newSocket(conn net.Conn) socket {
 	}
 	silent := new(bool)
 	var b [1]byte
-	return socket{raw: raw, silent: silent, peek: func(fd uintptr) bool {
+	return socket{raw: raw, silent: silent, peek: func(fd uintptr) {
 		_, _, err := syscall.Recvfrom(int(fd), b[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 		*silent = err == syscall.EAGAIN || err == syscall.EWOULDBLOCK
-		return true
 	}}
 }
 
@@ -46,5 +45,5 @@ func (s socket) quiet() bool {
 		return true
 	}
 	*s.silent = false
-	return s.raw.Read(s.peek) == nil && *s.silent
+	return s.raw.Control(s.peek) == nil && *s.silent // not Read: the last attempt's deadline may have passed
 }

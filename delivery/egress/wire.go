@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 )
@@ -21,7 +22,8 @@ const (
 	inlineBody = 16 << 10
 
 	// lastWord is how long an answer is waited for on a connection that took
-	// no more of the request: a receiver may refuse early, and close.
+	// no more of the request: a receiver may refuse early, and close. It is
+	// also how long the rest of a refused request may take to go out.
 	lastWord = 100 * time.Millisecond
 )
 
@@ -32,9 +34,11 @@ var past = time.Unix(1, 0)
 type wire struct {
 	c    *client
 	host string
-	conn net.Conn
+	raw  net.Conn // as it was dialled
+	conn net.Conn // what is spoken over it: TLS, or raw itself
 	r    *bufio.Reader
-	left int // bytes of header that the answer may still have
+	left int   // bytes of header that the answer may still have
+	err  error // what reading the connection ended with
 	used bool
 	look socket
 
@@ -44,13 +48,19 @@ type wire struct {
 }
 
 func newWire(c *client, host string, conn net.Conn) *wire {
-	w := &wire{c: c, host: host, conn: conn, look: newSocket(conn)}
+	w := &wire{c: c, host: host, raw: conn, conn: conn, look: newSocket(conn)}
 	w.r = bufio.NewReader((*bounded)(w))
 	return w
 }
 
 // speak goes over to TLS.
 func (w *wire) speak(conn net.Conn) { w.conn = conn }
+
+// close gives the connection up. TLS would say good-bye first, and wait five
+// seconds for a receiver that reads nothing to take it; nobody needs to know
+// that nothing more comes on a connection between two requests, or in the
+// middle of one.
+func (w *wire) close() { _ = w.raw.Close() }
 
 // bounded reads a connection up to what an answer's header may take.
 type bounded wire
@@ -72,19 +82,51 @@ func (b *bounded) Read(p []byte) (int, error) {
 	}
 	n, err := b.conn.Read(p[:min(len(p), b.left)])
 	b.left -= n
+	b.err = err
 	return n, err //nolint:wrapcheck // callers say what they were reading
+}
+
+// answerError is an answer that is not HTTP as it should be. Whatever else
+// goes wrong while one is read comes from the connection.
+type answerError struct{ error }
+
+func (e answerError) Unwrap() error { return e.error }
+
+// Outcome is what the attempt's row says.
+func (answerError) Outcome() string { return "protocol_error" }
+
+// misread tells an answer that cannot be read from a connection that cannot.
+func (w *wire) misread(err error) error {
+	if w.err == nil && w.left > 0 {
+		return answerError{err}
+	}
+	return err
 }
 
 // quiet reports that nothing has come on the idle connection, not even its
 // end. A request on another would be lost, or answered with what was not
-// meant for it.
-func (w *wire) quiet() bool { return w.r.Buffered() == 0 && w.look.quiet() }
+// meant for it. The socket is looked at first, then what lies above it: TLS
+// reads more than it is asked for, and a record behind the last answer would
+// be the beginning of the next one.
+func (w *wire) quiet() bool {
+	if w.r.Buffered() > 0 || !w.look.quiet() {
+		return false
+	}
+	if _, bare := w.conn.(*net.TCPConn); bare {
+		return true // there is nothing above it
+	}
+	var b [1]byte
+	_ = w.conn.SetReadDeadline(past)
+	n, err := w.conn.Read(b[:])
+	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded)
+}
 
 // roundTrip sends a request and reads the answer's header.
 func (w *wire) roundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	deadline, _ := ctx.Deadline() // zero: none
 	_ = w.conn.SetDeadline(deadline)
+	w.err = nil
 	x := &exchange{w: w, ctx: ctx, stop: context.AfterFunc(ctx, func() { _ = w.conn.SetDeadline(past) })}
 	if err := x.send(req); err != nil {
 		x.end(false)
@@ -98,6 +140,7 @@ func (w *wire) roundTrip(req *http.Request) (*http.Response, error) {
 		}
 		return nil, failure(ctx, fmt.Errorf("reading the answer: %w", err))
 	}
+	x.taken = resp.StatusCode >= 200 && resp.StatusCode <= 299
 	x.keep = !resp.Close && !req.Close && resp.StatusCode != http.StatusSwitchingProtocols
 	if resp.Body == http.NoBody {
 		x.end(true)
@@ -113,9 +156,9 @@ func (w *wire) response(req *http.Request) (*http.Response, error) {
 	for {
 		resp, err := http.ReadResponse(w.r, req)
 		if err != nil {
-			return nil, err //nolint:wrapcheck // roundTrip does
+			return nil, w.misread(err)
 		}
-		if resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols {
+		if resp.StatusCode/100 != 1 || resp.StatusCode == http.StatusSwitchingProtocols {
 			w.left = int(^uint(0) >> 1) // the body is the caller's to bound
 			return resp, nil
 		}
@@ -129,6 +172,7 @@ type exchange struct {
 	stop func() bool
 	body io.ReadCloser
 
+	taken   bool       // the answer is 2xx
 	keep    bool       // the connection may be used again, as far as the answer tells
 	sendErr error      // of an inline body: the receiver took no more
 	sending chan error // of a body written beside
@@ -205,7 +249,7 @@ func (x *exchange) Read(p []byte) (int, error) {
 		return n, io.EOF
 	case err != nil:
 		x.end(false)
-		return n, failure(x.ctx, fmt.Errorf("reading the answer's body: %w", err))
+		return n, failure(x.ctx, fmt.Errorf("reading the answer's body: %w", x.w.misread(err)))
 	}
 	return n, nil
 }
@@ -222,8 +266,14 @@ func (x *exchange) end(complete bool) {
 		return
 	}
 	x.ended = true
+	if complete && x.taken && x.sending != nil {
+		// The receiver took the event before it had all of it, and may be
+		// reading still. It gets the rest as long as the attempt lasts;
+		// if it wants no more, its answer stands.
+		x.sendErr, x.sending = <-x.sending, nil
+	}
 	if !x.stop() || !complete || !x.keep || x.sendErr != nil || x.w.r.Buffered() > 0 {
-		_ = x.w.conn.Close()
+		x.w.close()
 		return
 	}
 	if x.sending == nil {
@@ -235,7 +285,7 @@ func (x *exchange) end(complete bool) {
 	_ = x.w.conn.SetDeadline(time.Now().Add(lastWord))
 	go func() {
 		if err := <-x.sending; err != nil {
-			_ = x.w.conn.Close()
+			x.w.close()
 			return
 		}
 		x.w.c.put(x.w)
