@@ -13,13 +13,13 @@ var (
 	// ErrUnavailable: the store cannot commit now (disk full, failed, reopening, closed). Nothing was promised; the same
 	// call may work later.
 	ErrUnavailable = errors.New("store unavailable")
-	// ErrNotFound: no such event or delivery.
+	// ErrNotFound: no such event, delivery or document.
 	ErrNotFound = errors.New("not found")
 	// ErrStale: the settlement is for a delivery that is not handed over (any more) at that step. It settled nothing.
 	ErrStale = errors.New("stale settlement")
 	// ErrFinal: the delivery has ended, so that there is nothing to cancel.
 	ErrFinal = errors.New("delivery has ended")
-	// ErrTooLarge: more than a commit may carry (MaxBatch deliveries).
+	// ErrTooLarge: more than a commit may carry (MaxBatch deliveries), or a document past MaxDocument.
 	ErrTooLarge = errors.New("batch too large")
 	// ErrCursor: the cursor of a listing is not one this store gave out.
 	ErrCursor = errors.New("unknown cursor")
@@ -303,6 +303,7 @@ type Prune struct {
 type Store interface {
 	Queue
 	Journal
+	Documents
 	// Close stops the committer after what it holds is committed, and releases the lock. Further calls give ErrUnavailable.
 	Close() error
 }

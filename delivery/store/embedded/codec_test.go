@@ -44,6 +44,10 @@ func sampleRecords() map[string]struct {
 			_, err := decodeLaneState(key, val)
 			return err
 		}},
+		"document": {documentKey("k", "n"), encodeDocument(&delivery.Document{Revision: 7, Body: []byte("body")}), func(key, val []byte) error {
+			_, err := decodeDocument(key, val)
+			return err
+		}},
 	}
 }
 

@@ -79,6 +79,7 @@ type tx struct {
 	take      map[delivery.Key]uint16 // handed over by this commit, at which step
 	drop      map[delivery.Key]bool   // settled by it
 	decided   map[uint64]bool         // events that Decide rewrites in it
+	documents map[string]uint64       // by key: the revision after it, 0 when it removes the document
 	doomed    []delivery.Key          // in hand, cancelled by it
 	vanish    bool                    // Prune or Cancel takes waiting rows away behind the lanes' backs
 	queued    []queuedRow

@@ -115,6 +115,11 @@ func (s *Store) recount(c *conn) error {
 	if err := events.Error(); err != nil {
 		return err
 	}
+	newest, err := newestRevision(c)
+	if err != nil {
+		return err
+	}
+	s.seq = max(s.seq, newest)
 	b := c.db.NewBatch()
 	put(b, totalsKey(), encodeNumbers(s.seq, s.counts.events))
 	for lane, t := range s.counts.lanes {

@@ -27,6 +27,7 @@
 //	          rows, waiting row if it goes on; counts
 //	Return    handed-over row -> waiting row               none: waits again, marked as lost. all: waits.
 //	SetState  the lane's row                               none: the state before, and the operator had no answer.
+//	Document  put or deleted; the last sequence number     none: as before, no answer. all: as asked.
 //	Decide    event anew, waiting rows, mark, counts       none: undecided as before. all: decided.
 //	Attach    handed-over row -> transition "lost" and     none: found again by the next Attach. all: waits.
 //	          waiting row; counts                          Steps of 1,000: some may be done and others not.

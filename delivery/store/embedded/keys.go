@@ -25,6 +25,7 @@ import (
 //	l lane                            LaneState
 //	u seq                             undecided event                              no value
 //	c lane                            counts by home lane; c alone: last seq and events accepted
+//	n kind 0 name                     document: revision, body                      overwritten
 //	m name                            meta: the id key, the marks of the sweeps
 //	! key                             a corrupt record, set aside as found
 const (
@@ -41,6 +42,7 @@ const (
 	kindLane       = 'l'
 	kindUndecided  = 'u'
 	kindCount      = 'c'
+	kindDocument   = 'n'
 	kindMeta       = 'm'
 	kindBad        = '!'
 )
@@ -48,7 +50,8 @@ const (
 var kindNames = map[byte]string{
 	kindEvent: "event", kindID: "event id", kindWaiting: "waiting", kindHanded: "handed over",
 	kindHead: "head of an ordering key", kindSuccessor: "successor",
-	kindTransition: "transition", kindLane: "lane state", kindCount: "count", kindMeta: "meta",
+	kindTransition: "transition", kindLane: "lane state", kindCount: "count",
+	kindDocument: "document", kindMeta: "meta",
 }
 
 // place is where a waiting delivery stands in its lane: due, seq, ord, step. Places compare as bytes.
@@ -225,7 +228,7 @@ func describe(key []byte) string {
 		if _, at, ok := parseSuccessor(key); ok {
 			return fmt.Sprintf("%s seq %d", name, at.k.Seq)
 		}
-	case kindLane, kindMeta, kindCount:
+	case kindLane, kindMeta, kindCount, kindDocument:
 		return fmt.Sprintf("%s %q", name, key[1:])
 	}
 	return name

@@ -359,3 +359,26 @@ func TestSettlementsRideOnTheNextAppend(t *testing.T) {
 		}
 	}
 }
+
+func TestADocumentThatFailedAndSurvivedIsThereAtItsRevision(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, true)
+	put := func(body string, revision uint64) (uint64, error) {
+		return b.store.PutDocument(t.Context(), delivery.Document{Kind: "k", Name: "n", Body: []byte(body), Revision: revision})
+	}
+	old, err := put("first", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.survives(func() error { _, err := put("second", old); return err })
+	d, err := b.store.Document(t.Context(), "k", "n")
+	if err != nil || string(d.Body) != "second" || d.Revision <= old {
+		t.Fatalf("%+v, %v", d, err)
+	}
+	if _, err := put("second", old); !errors.Is(err, delivery.ErrRevision) {
+		t.Errorf("its repetition: %v", err)
+	}
+	if again, err := put("third", d.Revision); err != nil || again <= d.Revision {
+		t.Errorf("revision %d after %d, %v", again, d.Revision, err)
+	}
+}

@@ -23,17 +23,18 @@ import (
 
 // Store is the fake. The zero value is not usable; call New.
 type Store struct {
-	mu       sync.Mutex
-	down     bool // closed, crashed or made to fail: everything answers ErrUnavailable
-	closed   bool // for good
-	handover delivery.Handover
-	seq      uint64 // last one given
-	accepted uint64 // events ever
-	events   map[uint64]*event
-	ids      map[idKey]uint64
-	waiting  map[string][]*row  // by lane, ordered by (due, seq, ord)
-	lines    map[lineKey][]*row // by home and ordering key: the head, then its successors
-	lanes    map[string]delivery.LaneState
+	mu        sync.Mutex
+	down      bool // closed, crashed or made to fail: everything answers ErrUnavailable
+	closed    bool // for good
+	handover  delivery.Handover
+	seq       uint64 // last one given
+	accepted  uint64 // events ever
+	events    map[uint64]*event
+	ids       map[idKey]uint64
+	waiting   map[string][]*row  // by lane, ordered by (due, seq, ord)
+	lines     map[lineKey][]*row // by home and ordering key: the head, then its successors
+	lanes     map[string]delivery.LaneState
+	documents map[docKey]delivery.Document
 
 	pmu     sync.Mutex        // below mu, so that Pending may be asked by a Handover, too
 	pending map[string]uint64 // by home lane
@@ -71,12 +72,13 @@ func (r *row) bare() *delivery.Delivery {
 // New returns an empty store.
 func New() *Store {
 	return &Store{
-		events:  map[uint64]*event{},
-		ids:     map[idKey]uint64{},
-		waiting: map[string][]*row{},
-		lines:   map[lineKey][]*row{},
-		lanes:   map[string]delivery.LaneState{},
-		pending: map[string]uint64{},
+		events:    map[uint64]*event{},
+		ids:       map[idKey]uint64{},
+		waiting:   map[string][]*row{},
+		lines:     map[lineKey][]*row{},
+		lanes:     map[string]delivery.LaneState{},
+		documents: map[docKey]delivery.Document{},
+		pending:   map[string]uint64{},
 	}
 }
 
@@ -88,7 +90,8 @@ func (s *Store) Crash() *Store {
 	s.down, s.closed = true, true
 	return &Store{
 		seq: s.seq, accepted: s.accepted,
-		events: s.events, ids: s.ids, waiting: s.waiting, lines: s.lines, lanes: s.lanes, pending: s.pending,
+		events: s.events, ids: s.ids, waiting: s.waiting, lines: s.lines, lanes: s.lanes,
+		documents: s.documents, pending: s.pending,
 	}
 }
 

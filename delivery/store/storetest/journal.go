@@ -253,9 +253,16 @@ var closeCases = []testCase{
 			},
 			"CancelLane": func() error { _, _, err := b.Store.CancelLane(ctx, "x", 1); return err },
 			"LaneCounts": func() error { _, err := b.Store.LaneCounts(ctx); return err },
-			"Cancel":     func() error { _, err := b.Store.Cancel(ctx, d.ID); return err },
-			"Event":      func() error { _, err := b.Store.Event(ctx, "one", nil); return err },
-			"Counts":     func() error { _, err := b.Store.Counts(ctx); return err },
+			"Document":   func() error { _, err := b.Store.Document(ctx, "k", "n"); return err },
+			"Documents":  func() error { _, err := b.Store.ListDocuments(ctx, "k", "", 1); return err },
+			"Put": func() error {
+				_, err := b.Store.PutDocument(ctx, delivery.Document{Kind: "k", Name: "n"})
+				return err
+			},
+			"Delete": func() error { return b.Store.DeleteDocument(ctx, "k", "n", 1) },
+			"Cancel": func() error { _, err := b.Store.Cancel(ctx, d.ID); return err },
+			"Event":  func() error { _, err := b.Store.Event(ctx, "one", nil); return err },
+			"Counts": func() error { _, err := b.Store.Counts(ctx); return err },
 			"Prune": func() error {
 				_, _, err := b.Store.Prune(ctx, delivery.Prune{Now: start, Expire: 1, Retention: 1})
 				return err

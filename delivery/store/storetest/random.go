@@ -37,6 +37,7 @@ func runRandom(t *testing.T, open Open) {
 				model: map[string]*modelled{},
 				lines: map[string][]*modelled{},
 				lanes: map[string]delivery.LaneState{},
+				docs:  map[string]delivery.Document{},
 			}
 			w.attach(w.coin)
 			for range rounds {
@@ -57,6 +58,7 @@ type walk struct {
 	model  map[string]*modelled   // by delivery id
 	lines  map[string][]*modelled // by home and ordering key: those that have not ended, in the order in which they joined
 	lanes  map[string]delivery.LaneState
+	docs   map[string]delivery.Document
 	held   []*delivery.Event // undecided ones
 	events int
 	now    time.Duration
@@ -130,6 +132,8 @@ func (w *walk) step() {
 		w.cancelOne()
 	case 36:
 		w.cancelSomewhere()
+	case 37:
+		w.changeDocument()
 	default:
 		lane := laneNames[w.rng.IntN(len(laneNames))]
 		st := delivery.LaneState{URL: fmt.Sprint("https://", w.rng.IntN(9)), Paused: w.rng.IntN(2) == 0, Seen: w.rng.IntN(2) == 0}
@@ -375,6 +379,7 @@ func (w *walk) compare() {
 			waiting[d.Lane()] = m.p.Due
 		}
 	}
+	w.compareDocuments()
 	w.wantLaneCounts(lanes)
 	if got := w.counts(); got != want {
 		w.Fatalf("counts %+v, want %+v", got, want)

@@ -41,7 +41,9 @@ func Run(t *testing.T, open Open) {
 		{"Journal", journalCases},
 		{"LaneCounts", laneCountsCases},
 		{"Prune", pruneCases},
+		{"Documents", documentCases},
 		{"Crash", crashCases},
+		{"DocumentsCrash", documentCrashCases},
 		{"Close", closeCases},
 	} {
 		t.Run(group.name, func(t *testing.T) {
