@@ -99,6 +99,7 @@ func openEngine(store Store, logs slog.Handler) (caddy.Destructor, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the webhooks engine: %w", err), st.Close())
 	}
+	heap.hold()
 	return &sharedEngine{Engine: e, logs: live, news: news}, nil
 }
 
@@ -138,6 +139,7 @@ func (l *lease) drop() error {
 // everything is flushed and the store closed.
 func (s *sharedEngine) Destruct() error {
 	s.closed.Store(true)
+	defer heap.release()
 	drain := delivery.DefaultDrain
 	if p := s.Plan(); p != nil {
 		drain = p.Drain

@@ -108,13 +108,16 @@ func (o options) subjects(ctx context.Context, bin, dir, receiver, cert string) 
 		endpoints.WriteString(endpointConfig(name, "http://"+receiver+"/"+name, "bench.tick", cert))
 	}
 	gateway, addr, err := launch(ctx, bin, dir, "gateway", func(addr, dir string) string {
-		return gatewayConfig("off", addr, filepath.Join(dir, "store"), endpoints.String())
+		return gatewayConfig("unix/"+adminSocket(dir), addr, filepath.Join(dir, "store"), endpoints.String())
 	})
 	if err != nil {
 		return nil, err
 	}
 	load := stream{addr: addr, path: "/events", connections: o.Connections, batch: o.Batch, size: o.Size, eventType: "bench.tick"}
-	measured := []*subject{{name: "gateway", gateway: gateway, load: load, fanout: o.Endpoints}}
+	measured := []*subject{{name: "gateway", gateway: gateway, load: load, fanout: o.Endpoints, admin: adminClient(filepath.Join(dir, "gateway"))}}
+	if o.solo {
+		return measured, nil
+	}
 
 	proxy, addr, err := launch(ctx, bin, dir, "proxy", func(addr, _ string) string { return proxyConfig(addr, receiver, cert) })
 	if err != nil {

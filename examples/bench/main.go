@@ -31,7 +31,7 @@ type options struct {
 	Hostile     int           `json:"hostile,omitempty"`
 	Backlog     int           `json:"backlog,omitempty"`
 	dir         string
-	json        bool
+	solo, json  bool
 }
 
 func main() {
@@ -69,6 +69,7 @@ func parse() (options, error) {
 	flag.IntVar(&o.Hostile, "hostile", 1000, "hostile endpoints in the hostile case")
 	flag.IntVar(&o.Backlog, "backlog", 1_000_000, "deliveries waiting in the backlog case")
 	flag.StringVar(&o.dir, "dir", "", "where the gateway's store lies; default: a temporary directory. Put it on the disk you mean")
+	flag.BoolVar(&o.solo, "solo", false, "leave reverse_proxy out of the cost case")
 	flag.BoolVar(&o.json, "json", false, "print JSON")
 	flag.Parse()
 	switch {

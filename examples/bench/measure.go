@@ -18,8 +18,9 @@ type subject struct {
 	name    string
 	gateway *rig.Gateway
 	load    stream
-	beside  *stream // load that is not counted, such as that for an endpoint which never answers
-	fanout  int     // deliveries of one event
+	beside  *stream      // load that is not counted, such as that for an endpoint which never answers
+	fanout  int          // deliveries of one event
+	admin   *http.Client // of the gateway's admin endpoint; nil: it has none
 }
 
 // sample is what one round, or the median over rounds, says of a subject.
@@ -29,6 +30,10 @@ type sample struct {
 	CPU       float64 `json:"cpu_us_per_delivery"`
 	P50       float64 `json:"p50_ms"` // from publishing to arrival at the receiver
 	P99       float64 `json:"p99_ms"`
+	// Of the gateway only; the proxy keeps nothing.
+	Syncs   float64 `json:"syncs_per_delivery,omitempty"`
+	Written float64 `json:"written_bytes_per_delivery,omitempty"` // by the store, rewriting by flushes and compactions included
+	PeakRSS int64   `json:"peak_rss_bytes"`                       // since the process began
 }
 
 // drainLimit bounds the wait for deliveries after the load has ended.
@@ -40,7 +45,7 @@ func measure(ctx context.Context, s *subject, receiver string, length time.Durat
 	if err := ask(ctx, receiver+"/reset", nil); err != nil {
 		return sample{}, err
 	}
-	before, err := s.gateway.CPU()
+	before, err := s.costs(ctx)
 	if err != nil {
 		return sample{}, err
 	}
@@ -53,17 +58,49 @@ func measure(ctx context.Context, s *subject, receiver string, length time.Durat
 	if err != nil {
 		return sample{}, fmt.Errorf("%s: %w\n%s", s.name, err, s.gateway.LogTail())
 	}
-	after, err := s.gateway.CPU()
+	after, err := s.costs(ctx)
 	if err != nil {
 		return sample{}, err
 	}
+	each := 1 / float64(got.Count)
 	return sample{
 		Delivered: got.Count,
 		PerSecond: float64(got.Count) / end.Sub(start).Seconds(),
-		CPU:       float64((after - before).Microseconds()) / float64(got.Count),
+		CPU:       float64((after.cpu - before.cpu).Microseconds()) * each,
 		P50:       float64(got.P50) / 1000,
 		P99:       float64(got.P99) / 1000,
+		Syncs:     float64(after.store.Syncs-before.store.Syncs) * each,
+		Written:   float64(after.store.Written-before.store.Written) * each,
+		PeakRSS:   after.peak,
 	}, nil
+}
+
+// costs are what a process has used since it began.
+type costs struct {
+	cpu   time.Duration
+	peak  int64 // bytes of memory, at most
+	store storeUse
+}
+
+// storeUse is what the gateway's own figures say of its store.
+type storeUse struct {
+	Written int64 `json:"written_bytes"`
+	Syncs   int64 `json:"syncs"`
+}
+
+func (s *subject) costs(ctx context.Context) (c costs, err error) {
+	if s.admin != nil {
+		var stats struct{ Store storeUse }
+		if err := rig.Get(ctx, s.admin, "http://gateway/webhooks/stats", &stats); err != nil {
+			return c, err //nolint:wrapcheck // says it all
+		}
+		c.store = stats.Store
+	}
+	if _, c.peak, err = s.gateway.Memory(); err != nil {
+		return c, err //nolint:wrapcheck // says it all
+	}
+	c.cpu, err = s.gateway.CPU()
+	return c, err //nolint:wrapcheck // says it all
 }
 
 func publish(ctx context.Context, s *subject, length time.Duration) (sent int, err error) {
@@ -148,5 +185,8 @@ func median(rounds []sample) sample {
 		CPU:       of(func(s sample) float64 { return s.CPU }),
 		P50:       of(func(s sample) float64 { return s.P50 }),
 		P99:       of(func(s sample) float64 { return s.P99 }),
+		Syncs:     of(func(s sample) float64 { return s.Syncs }),
+		Written:   of(func(s sample) float64 { return s.Written }),
+		PeakRSS:   int64(of(func(s sample) float64 { return float64(s.PeakRSS) })),
 	}
 }

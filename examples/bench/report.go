@@ -46,7 +46,11 @@ func (r *report) add(name string, rounds ...sample) {
 }
 
 func (s sample) line(name string) string {
-	return fmt.Sprintf("%-14s %9.0f delivered/s  %7.1f µs CPU each  p50 %7.2f ms  p99 %7.2f ms", name, s.PerSecond, s.CPU, s.P50, s.P99)
+	line := fmt.Sprintf("%-14s %9.0f delivered/s  %7.1f µs CPU each  p50 %7.2f ms  p99 %7.2f ms  peak %d MB", name, s.PerSecond, s.CPU, s.P50, s.P99, s.PeakRSS>>20)
+	if s.Syncs > 0 {
+		line += fmt.Sprintf("  %.3f syncs and %.0f bytes written each", s.Syncs, s.Written)
+	}
+	return line
 }
 
 // print shows the medians and the ratio that the case is about.
@@ -54,6 +58,9 @@ func (r *report) print() error {
 	var verdict string
 	switch r.Options.Case {
 	case "cost":
+		if r.Options.solo {
+			break
+		}
 		r.CPURatio = r.Median["gateway"].CPU / r.Median["reverse_proxy"].CPU
 		verdict = fmt.Sprintf("CPU per delivered event ÷ CPU per proxied request: %.2f", r.CPURatio)
 	case "isolation":
