@@ -1,6 +1,10 @@
 package caddymodule
 
-import "github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+import (
+	"strconv"
+
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+)
 
 // parseRoute reads a route:
 //
@@ -9,6 +13,7 @@ import "github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 //		otherwise
 //		to <endpoint> [backup <endpoint>…]
 //		pick <expression>
+//		split <endpoint> <weight> <endpoint> <weight>… [by <expression>]
 //		stop
 //		on_error hold|skip
 //	}
@@ -24,11 +29,12 @@ func (a *App) parseRoute(d *caddyfile.Dispenser) error {
 			"otherwise": func(d *caddyfile.Dispenser) error { return bare(d, &r.Otherwise) },
 			"to":        r.parseTo,
 			"pick":      func(d *caddyfile.Dispenser) error { return expression(d, &r.Pick, &r.PickPos) },
+			"split":     r.parseSplit,
 			"stop":      func(d *caddyfile.Dispenser) error { return bare(d, &r.Stop) },
 			"on_error":  func(d *caddyfile.Dispenser) error { return choice(d, &r.OnError, onErrorHold, onErrorSkip) },
 		},
 		repeat: []string{"to"},
-		later:  []string{"split", "transform"},
+		later:  []string{"transform"},
 	}.parse(d)
 	if err != nil {
 		return err
@@ -63,5 +69,29 @@ func (r *Route) parseTo(d *caddyfile.Dispenser) error {
 		}
 	}
 	r.To = append(r.To, t)
+	return nil
+}
+
+// parseSplit reads the shares of a split and perhaps its key.
+func (r *Route) parseSplit(d *caddyfile.Dispenser) error {
+	r.Split = new(Split)
+	for d.NextArg() {
+		if d.Val() == "by" && !d.Token().Quoted() && len(r.Split.To) > 0 {
+			return expression(d, &r.Split.By, &r.Split.ByPos)
+		}
+		s := Share{Endpoint: d.Val()}
+		if !d.NextArg() {
+			return d.Errf("route %s: %s has no weight; the form is `split <endpoint> <weight> <endpoint> <weight>… [by <expression>]`",
+				r.Name, s.Endpoint)
+		}
+		var err error
+		if s.Weight, err = strconv.Atoi(d.Val()); err != nil || s.Weight < 0 {
+			return d.Errf("route %s: the weight '%s' of %s is not a whole number", r.Name, d.Val(), s.Endpoint)
+		}
+		r.Split.To = append(r.Split.To, s)
+	}
+	if len(r.Split.To) == 0 {
+		return d.ArgErr()
+	}
 	return nil
 }

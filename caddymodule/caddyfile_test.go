@@ -122,7 +122,7 @@ func TestOptionsOfLaterVersionsAreRefused(t *testing.T) {
 		},
 		"endpoint": endpoint,
 		"defaults": endpoint,
-		"route":    {"split a 90 b 10 by `data.id`", "transform `data`"},
+		"route":    {"transform `data`"},
 		"verify":   {"signature rot13"},
 	}
 	for block, lines := range options {

@@ -194,7 +194,7 @@ type Route struct {
 	// Apply only to events that no other route and no subscription matched; excludes `when`. Default: `false`.
 	Otherwise bool `json:"otherwise,omitempty"`
 
-	// The endpoints; each item makes a delivery of its own. Either `to` or `pick` is required.
+	// The endpoints; each item makes a delivery of its own. One of `to`, `pick` and `split` is required.
 	To []Target `json:"to,omitempty"`
 
 	// An expression that names the endpoint, or a list of endpoints: a primary and its backups. Default: none.
@@ -203,12 +203,38 @@ type Route struct {
 	// Where the text of `pick` begins in the Caddyfile it was adapted from, as `file:line`. Default: none.
 	PickPos string `json:"pick_pos,omitempty"`
 
+	// Sends each event to one of several endpoints. Default: none.
+	Split *Split `json:"split,omitempty"`
+
 	// After a match, leave out the routes that follow. Default: `false`.
 	Stop bool `json:"stop,omitempty"`
 
 	// What to do when an expression fails on an event: `skip` the route, or `hold` the event, undecided, until it can be
 	// routed. Default: `skip` with `match all`, `hold` with `match first`.
 	OnError string `json:"on_error,omitempty"`
+}
+
+// Split divides events among endpoints by a stable hash: what shares a key goes to one endpoint, on every machine and after
+// every reload, and moving weight from one of two endpoints to the other moves nothing back.
+type Split struct {
+	// The endpoints and their shares, 2 to 100. Required.
+	To []Share `json:"to"`
+
+	// The key: an expression that gives a string or an integer. Events without it are divided by their id.
+	// Default: `event.id`.
+	By string `json:"by,omitempty"`
+
+	// Where the text of `by` begins in the Caddyfile it was adapted from, as `file:line`. Default: none.
+	ByPos string `json:"by_pos,omitempty"`
+}
+
+// Share is an endpoint's part of a split.
+type Share struct {
+	// The endpoint. Required.
+	Endpoint string `json:"endpoint"`
+
+	// Its part of the sum of all weights, 0 to 1000000. Required.
+	Weight int `json:"weight"`
 }
 
 // Target is one delivery of a route.

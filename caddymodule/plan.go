@@ -215,6 +215,15 @@ func (r *Route) rule() (rules.Route, error) {
 	for _, t := range r.To {
 		route.To = append(route.To, rules.Chain{Primary: t.Endpoint, Backups: t.Backup})
 	}
+	if s := r.Split; s != nil {
+		route.By = rules.Expr{Text: s.By, Pos: parsePos(s.ByPos)}
+		for _, share := range s.To {
+			route.Split = append(route.Split, rules.Share(share))
+		}
+		if len(s.To) == 0 {
+			return route, errors.New("split names no endpoints")
+		}
+	}
 	switch r.OnError {
 	case "":
 	case onErrorHold:

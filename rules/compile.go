@@ -87,8 +87,8 @@ func (k *setCompiler) route(r *Route) route {
 	if !routeName.MatchString(r.Name) {
 		k.refuse("", r.Pos, "", "a name has 1 to 64 of A-Z a-z 0-9 _ and -")
 	}
-	if len(r.To) == 0 && r.Pick.Text == "" {
-		k.refuse("", r.Pos, "", "the route sends nothing: it needs to or pick")
+	if len(r.To) == 0 && r.Pick.Text == "" && len(r.Split) == 0 {
+		k.refuse("", r.Pos, "", "the route sends nothing: it needs to, pick or split")
 	}
 	if r.Otherwise && r.When.Text != "" {
 		k.refuse("otherwise", r.Pos, "", "a route has either when or otherwise")
@@ -106,6 +106,7 @@ func (k *setCompiler) route(r *Route) route {
 		k.refuseExpr("pick", r.Pick, found)
 		out.pick, out.pickExpr = p, r.Pick
 	}
+	out.split = k.split(r)
 	return out
 }
 
@@ -215,6 +216,7 @@ type route struct {
 	to        []chain
 	pick      *vm.Program // nil: none
 	pickExpr  Expr
+	split     *split // nil: none
 	otherwise bool
 	stop      bool
 }

@@ -38,7 +38,7 @@ type Target struct {
 // RouteError is the failure of one rule for one event.
 type RouteError struct {
 	Route string // as in Target.Route
-	Field string // "when" or "pick"
+	Field string // "when", "pick" or "by"
 	Pos   Pos    // the line that failed
 	// Text says what failed, with the expression's line and a caret below.
 	// It names types and places, never a value of the event, which may be

@@ -76,7 +76,7 @@ func TestDiagnosticsOfConfigurations(t *testing.T) {
 	}{
 		"a route that sends nothing": {
 			Config{Routes: []Route{{Name: "r", Pos: at(3)}}},
-			`Caddyfile:3: route "r": the route sends nothing: it needs to or pick`,
+			`Caddyfile:3: route "r": the route sends nothing: it needs to, pick or split`,
 		},
 		"a name used twice": {
 			Config{Routes: []Route{{Name: "r", To: to("a"), Pos: at(3)}, {Name: "r", To: to("a"), Pos: at(9)}}},
@@ -155,7 +155,7 @@ func TestDiagnosticsOfConfigurations(t *testing.T) {
 			},
 			"Caddyfile:3: route \"one\", when: unknown field event.tpye; did you mean event.type?\n    event.tpye == 'x'\n          ^\n" +
 				"Caddyfile:2: route \"one\", to: unknown endpoint \"zzz\"\n" +
-				"Caddyfile:5: route \"two\": the route sends nothing: it needs to or pick\n" +
+				"Caddyfile:5: route \"two\": the route sends nothing: it needs to, pick or split\n" +
 				"Caddyfile:9: endpoint \"a\", when: unknown function foo\n    foo(1)\n    ^",
 		},
 	} {

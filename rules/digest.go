@@ -17,6 +17,9 @@ func digest(c *Config) string {
 			b = appendTexts(b, "to", t.Primary)
 			b = appendTexts(b, t.Backups...)
 		}
+		if len(r.Split) > 0 {
+			b = appendTexts(b, "split", r.By.Text, fmt.Sprint(r.Split))
+		}
 	}
 	for _, s := range c.Subscriptions {
 		b = appendTexts(b, "subscription", s.Endpoint, s.When.Text, s.Tenant)

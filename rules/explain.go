@@ -77,8 +77,9 @@ type RuleExplanation struct {
 	Held bool `json:"held,omitempty"`
 	// When is the condition; nil when the rule has none.
 	When *PartExplanation `json:"when,omitempty"`
-	// Pick is what the pick gave; nil without one, or when it was not asked.
+	// Pick and By are what these gave; nil without one, or when not asked.
 	Pick *PartExplanation `json:"pick,omitempty"`
+	By   *PartExplanation `json:"by,omitempty"`
 	// Targets are the deliveries it asks for.
 	Targets []ExplainedTarget `json:"targets,omitempty"`
 	// Error is the failure of a rule whose outcome is error.
@@ -154,7 +155,7 @@ func (s *Set) explainedTarget(t *Target) ExplainedTarget {
 // verdict is what one rule made of the event, before it is explained.
 type verdict struct {
 	rule      *rule
-	pick      Expr // of a route that was asked for its pick
+	pick, by  Expr // of a route
 	candidate bool
 	outcome   outcome
 	why       string // the failure, with its line and caret
@@ -228,8 +229,9 @@ func (e *explainer) judgeRoutes(m *matcher, otherwise bool) {
 			v.skipped = e.stopper + " came before"
 		}
 		v.try(m, func() outcome { return m.tryRoute(r) })
-		if v.outcome != isError && r.pick != nil {
-			v.pick = r.pickExpr
+		v.pick = r.pickExpr
+		if r.split != nil {
+			v.by = r.split.expr
 		}
 		first := e.set.mode == MatchFirst || r.stop
 		if v.skipped == "" && first && (v.outcome == isTrue || v.outcome == isError && r.hold) {
@@ -317,10 +319,11 @@ func (e *explainer) choose(names []string) []int {
 // into parts that can be looked at one by one.
 func (e *explainer) describe(shown []int) []RuleExplanation {
 	b := newBench()
-	conditions, picks := make([]*part, len(shown)), make([]*part, len(shown))
+	type taken struct{ when, pick, by *part }
+	apart := make([]taken, len(shown))
 	for n, i := range shown {
-		conditions[n] = b.parts(e.verdicts[i].rule.when.Text)
-		picks[n] = b.value(e.verdicts[i].pick.Text)
+		v := &e.verdicts[i]
+		apart[n] = taken{b.parts(v.rule.when.Text), b.value(v.pick.Text), b.value(v.by.Text)}
 	}
 	t := teller{m: b.machine(e.ev), shown: map[string]ValueExplanation{}}
 	left := maxExplainedParts
@@ -331,14 +334,14 @@ func (e *explainer) describe(shown []int) []RuleExplanation {
 			Rule: v.rule.name, Pos: v.rule.pos.String(), Outcome: v.outcome.String(), Skipped: v.skipped,
 			Held: v.skipped == "" && slices.Contains(e.held, v.rule.name), Targets: v.targets, Error: v.why,
 		}
-		if c := conditions[n]; c != nil {
+		if c := apart[n].when; c != nil {
 			if left -= c.count(); left >= 0 {
 				p := t.condition(c, c.eval(t.m), v.rule.when)
 				x.When = &p
 			}
 		}
-		if p := picks[n]; p != nil && (x.When == nil || x.When.Outcome == isTrue.String()) {
-			x.Pick = t.value(p, v.pick)
+		if x.When == nil || x.When.Outcome == isTrue.String() {
+			x.Pick, x.By = t.value(apart[n].pick, v.pick), t.value(apart[n].by, v.by)
 		}
 		out[n] = x
 	}

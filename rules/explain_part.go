@@ -36,8 +36,11 @@ func (t *teller) condition(p *part, r *result, e Expr) PartExplanation {
 	return x
 }
 
-// value describes an expression that gives a value, such as a pick.
+// value describes an expression that gives a value, such as a pick; nil for nil.
 func (t *teller) value(p *part, e Expr) *PartExplanation {
+	if p == nil {
+		return nil
+	}
 	x := &PartExplanation{Text: p.text, Pos: e.placeOf(p.at), Values: t.values(p)}
 	t.m.begin()
 	v, why := t.m.run(p.leaf.atom.program)

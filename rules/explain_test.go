@@ -84,7 +84,9 @@ func (g generator) config() Config {
 		if !r.Otherwise {
 			r.When = condition()
 		}
-		if g.IntN(3) == 0 {
+		if g.IntN(4) == 0 {
+			r.Split, r.By = shares("a 1 c 2 e 1"), when(pickOne(g, "", "data.a", "data.b"))
+		} else if g.IntN(3) == 0 {
 			r.Pick = when(pickOne(g, "data.a", "data.b == 'x' ? ['a', 'b'] : 'c'", "[data.a ?? 'd', 'e']"))
 		} else {
 			r.To = to(endpoint())

@@ -79,9 +79,8 @@ func (r *RuleExplanation) draw(b *strings.Builder) {
 	if r.When != nil {
 		r.When.draw(b, "  ", "  ")
 	}
-	if r.Pick != nil {
-		b.WriteString("  pick " + r.Pick.Text + "\n" + r.Pick.shownValues("    = "+r.Pick.Outcome) + "\n")
-	}
+	r.Pick.drawValue(b, "pick")
+	r.By.drawValue(b, "split by")
 	if r.Error != "" {
 		b.WriteString("  " + strings.ReplaceAll(r.Error, "\n", "\n  ") + "\n")
 	}
@@ -110,6 +109,13 @@ func (p *PartExplanation) draw(b *strings.Builder, first, rest string) {
 		} else {
 			p.Parts[i].draw(b, rest+"└─ ", rest+"   ")
 		}
+	}
+}
+
+// drawValue writes an expression that gives a value.
+func (p *PartExplanation) drawValue(b *strings.Builder, what string) {
+	if p != nil {
+		b.WriteString("  " + what + " " + p.Text + "\n" + p.shownValues("    = "+p.Outcome) + "\n")
 	}
 }
 

@@ -1,8 +1,6 @@
 package rules
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"maps"
 	"net/netip"
 	"slices"
@@ -55,22 +53,29 @@ func bucket(m *machine, a []any) (any, error) {
 	if n < 1 {
 		return nil, &safeError{msg: "hash needs a number of buckets of at least 1"}
 	}
-	var s string
-	switch x := a[0].(type) {
-	case nil:
-		return nil, nil
-	case string:
-		s = x
-	case int:
-		s = strconv.Itoa(x)
-	default:
+	s, ok := hashable(a[0])
+	if !ok {
+		if a[0] == nil {
+			return nil, nil
+		}
 		return nil, wrongType("string or int", a[0])
 	}
 	if err := m.charge(size(s, bytesPerStep)); err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256([]byte(s))
-	return int(binary.BigEndian.Uint64(sum[:8]) % uint64(n)), nil
+	return int(hashOf(s) % uint64(n)), nil
+}
+
+// hashable is the text by which a value is hashed: strings as they are,
+// integers in decimal.
+func hashable(v any) (string, bool) {
+	switch x := v.(type) {
+	case string:
+		return x, true
+	case int:
+		return strconv.Itoa(x), true
+	}
+	return "", false
 }
 
 // trim is expr's. Its time is the text's length times the cutset's.

@@ -54,6 +54,13 @@ type Chain struct {
 	Backups []string // empty: the endpoint's own default chain
 }
 
+// Share is an endpoint's part of a split.
+type Share struct {
+	Endpoint string
+	// Weight is the endpoint's share of the sum of all weights. 0: none.
+	Weight int
+}
+
 // Route is one routing rule.
 type Route struct {
 	// Name is unique in the configuration: 1 to 64 of A-Z a-z 0-9 _ and -.
@@ -67,11 +74,17 @@ type Route struct {
 	// names count once). A missing value or an empty list picks nothing; a
 	// value of another type or an unknown name is an error.
 	Pick Expr
+	// Split sends each event to one of these endpoints, in proportion to
+	// their weights: by the hash of By, a string or an integer, so that what
+	// shares a key goes to one endpoint. By not set, or missing in an event:
+	// event.id.
+	Split []Share
+	By    Expr
 	// Otherwise makes the route apply only when nothing else does.
 	Otherwise bool
 	// Stop keeps later routes from being tried once this one matched.
 	Stop bool
-	// OnError is what to do when When or Pick fails.
+	// OnError is what to do when When, Pick or By fails.
 	OnError OnError
 	Pos     Pos
 }

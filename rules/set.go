@@ -93,8 +93,16 @@ func (m *matcher) tryRoute(r *route) outcome {
 			m.fail(&r.rule, "pick", r.pickExpr, why)
 			return isError
 		}
-		if picked == nil && len(r.to) == 0 {
+		if picked == nil && len(r.to) == 0 && r.split == nil {
 			return isMissing
+		}
+	}
+	var chosen *chain
+	if r.split != nil {
+		var why *failure
+		if chosen, why = r.split.choose(m.machine); why != nil {
+			m.fail(&r.rule, "by", r.split.expr, why)
+			return isError
 		}
 	}
 	for i := range r.to {
@@ -102,6 +110,9 @@ func (m *matcher) tryRoute(r *route) outcome {
 	}
 	if picked != nil {
 		m.add(picked)
+	}
+	if chosen != nil {
+		m.add(chosen)
 	}
 	return isTrue
 }

@@ -1,0 +1,92 @@
+package caddymodule
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// TestMistakesAreFoundWhereTheyAre has a mistake in every kind of place an expression can stand in. The line it is on holds
+// the word HERE-n, n being its number.
+func TestMistakesAreFoundWhereTheyAre(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{
+		"Caddyfile": `
+(snippet) {
+	route {args[0]} {
+		when ` + "`" + `event.type == "a" &&
+			event.wrong1 == "HERE-1"` + "`" + `
+		to a
+	}
+}
+
+{
+	webhooks {
+		endpoint a {
+			url https://a.example/
+			secret {env.X}
+			events *
+			when <<EXPR
+				data.n == 1 &&
+				data.m == 2 &&
+					event.wrong2 == "HERE-2"
+				EXPR
+		}
+		import snippet one
+		import routes/*.caddy
+		route last {
+			pick ` + "`" + `data.a == 1
+				? "a"
+				: "wrong3 HERE-3"` + "`" + `
+			on_error skip
+		}
+	}
+}
+`,
+		"routes/two.caddy": `
+route two {
+	when <<END
+		lower(event.type) == "x"
+			or event.wrong4 == "HERE-4"
+		END
+	to a
+	split a 1 b 2 by ` + "`event.wrong5 + 'HERE-5'`" + `
+}
+`,
+	}
+	dir := t.TempDir()
+	want := make(map[int]string)
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for i, line := range strings.Split(text, "\n") {
+			if _, n, ok := strings.Cut(line, "HERE-"); ok {
+				want[int(n[0]-'0')] = path + ":" + strconv.Itoa(i+1) + ": "
+			}
+		}
+	}
+	_, err := loadOffline(filepath.Join(dir, "Caddyfile"), "")
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for n, place := range want {
+		wrong := "wrong" + strconv.Itoa(n)
+		found := false
+		for line := range strings.Lines(err.Error()) {
+			found = found || strings.HasPrefix(line, place) && strings.Contains(line, wrong)
+		}
+		if !found {
+			t.Errorf("%s is not reported at %s:\n%s", wrong, place, err)
+		}
+	}
+	if len(want) != 5 {
+		t.Errorf("%d places", len(want))
+	}
+}
