@@ -30,6 +30,8 @@ type Attempt struct {
 	ResponseBytes int
 	// RetryAfter is until when the endpoint asked to be left alone; zero when it did not.
 	RetryAfter time.Time
+	// location is the header of a redirect, for a check's advice; it is not kept.
+	location string
 	// TraceID of the attempt's trace, 32 hex digits; empty without tracing. An endpoint that is sent a traceparent has it from
 	// there.
 	TraceID string

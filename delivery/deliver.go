@@ -38,6 +38,9 @@ func (e *Engine) deliver(l *lane, j job) (gate.Result, gate.Use) {
 		open: func(spent uint8) bool { return e.hasOpenTarget(d, spent, time.Now()) },
 	}
 	switch {
+	case d.Event.Test: // a crash kept it from its only try
+		e.deliverTest(plan, d, j.ep)
+		return gate.Excluded, gate.Unused
 	case now.Sub(d.Event.Accepted) > plan.Expire:
 		e.settle(d, expired(d, stamp(now)))
 		return gate.Excluded, gate.Unused
@@ -109,6 +112,7 @@ func (e *Engine) try(ctx context.Context, plan *Plan, d *Delivery, ep *Endpoint,
 		if resp, err = ep.Transport.RoundTrip(req); err == nil {
 			result.Status = resp.StatusCode
 			result.RetryAfter = resp.Header.Get("Retry-After")
+			a.location = resp.Header.Get("Location")
 			err = a.read(resp)
 		}
 	}
@@ -169,6 +173,9 @@ func (e *Engine) request(ctx context.Context, plan *Plan, d *Delivery, ep *Endpo
 	if a.trace != nil {
 		a.trace.addTo(h)
 	}
+	if d.Event.Test {
+		h[n.test] = []string{"true"}
+	}
 	m := sign.Message{ID: d.Event.ID, Type: d.Event.Type, Timestamp: a.Started, URL: &out.url, Body: body}
 	if err := ep.Signer.Sign(h, &m); err != nil {
 		return nil, &retry.LocalFault{Code: "sign", Err: err}
@@ -180,12 +187,12 @@ func (e *Engine) request(ctx context.Context, plan *Plan, d *Delivery, ep *Endpo
 const maxSignatureHeaders = 4
 
 // headerNames are our own headers' names under the plan's prefix, in canonical form.
-type headerNames struct{ event, eventID, delivery, attempt string }
+type headerNames struct{ event, eventID, delivery, attempt, test string }
 
 func (p *Plan) headers() *headerNames {
 	p.namesOnce.Do(func() {
 		name := func(suffix string) string { return textproto.CanonicalMIMEHeaderKey(p.HeaderPrefix + "-" + suffix) }
-		p.names = headerNames{event: name("Event"), eventID: name("Event-Id"), delivery: name("Delivery"), attempt: name("Attempt")}
+		p.names = headerNames{event: name("Event"), eventID: name("Event-Id"), delivery: name("Delivery"), attempt: name("Attempt"), test: name("Test")}
 	})
 	return &p.names
 }

@@ -72,7 +72,7 @@ type Progress struct {
 	LocalFaults uint8
 	// Due is when the delivery may be tried next, UTC, millisecond precision.
 	Due time.Time
-	// Reason says why an exhausted delivery ended: "schedule", "expired".
+	// Reason says why an exhausted delivery ended: "schedule", "expired", "test".
 	Reason string
 	// Span is that of the last attempt with one, so that the next attempt's can link to it, whenever that is; zero without
 	// tracing.

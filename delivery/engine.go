@@ -33,6 +33,8 @@ type Engine struct {
 	window  windowBudget
 	settler *settler
 	workers workers
+	tests   atomic.Int64 // test events and checks under way
+	checked checkTimes
 	notices chan Notice // bounded; see Notify
 
 	// intake counts Accepts under way; closed is set under its lock, so Shutdown knows when the last one left.

@@ -24,6 +24,10 @@ type Event struct {
 	// Accepted is when the gateway took the event: UTC, millisecond precision.
 	Accepted time.Time
 
+	// Test marks an event that an operator sent to try an endpoint: it goes to that endpoint alone, once, and its attempt says
+	// so in a header.
+	Test bool
+
 	// ContentType of Body: application/json, or whatever a binary CloudEvent brought.
 	ContentType string
 	// Body is the exact request body of every attempt.

@@ -104,6 +104,9 @@ func (l *lane) waiting(at time.Time) {
 
 // Reserve implements Handover: may the committer hand this delivery straight to its lane?
 func (e *Engine) Reserve(d *Delivery) bool {
+	if d.Event.Test {
+		return true // whoever sends it waits for it
+	}
 	l := e.lane(d.Lane())
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -122,6 +125,9 @@ func (e *Engine) Reserve(d *Delivery) bool {
 
 // Committed implements Handover.
 func (e *Engine) Committed(d *Delivery, handed bool, err error) {
+	if d.Event.Test {
+		return
+	}
 	l := e.lane(d.Lane())
 	l.mu.Lock()
 	defer l.mu.Unlock()

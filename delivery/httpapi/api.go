@@ -17,6 +17,8 @@ import (
 //	GET endpoints/{id}            one of them
 //	POST endpoints/{id}/pause     hold it until it is resumed
 //	POST endpoints/{id}/resume    end a pause, or put a disabled endpoint back into service
+//	POST endpoints/{id}/test      send it one event now, and show what it answered
+//	POST endpoints/{id}/check     look at everything between us and it, step by step, and say what to do
 //	GET stats             counts of events and deliveries, and what the store costs
 //	GET events/{id}       one event with its payload and its deliveries; ?tenant= where ids are not unique
 //	GET deliveries        a page of deliveries, newest event first; see query.go for what narrows it
@@ -41,6 +43,8 @@ func NewAPI(engine func() Gateway, log *slog.Logger) *API {
 	a.handleWith("GET /endpoints/{id}", a.endpoint)
 	a.handleWith("POST /endpoints/{id}/pause", a.operate(Gateway.Pause))
 	a.handleWith("POST /endpoints/{id}/resume", a.operate(Gateway.Resume))
+	a.handleWith("POST /endpoints/{id}/test", a.test)
+	a.handleWith("POST /endpoints/{id}/check", a.check)
 	a.handleWith("GET /stats", a.stats)
 	a.handle("GET /events/{id}", a.event)
 	a.handle("GET /deliveries", a.deliveries)

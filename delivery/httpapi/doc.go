@@ -41,6 +41,7 @@ type Engine interface {
 // Gateway is what the API needs of *delivery.Engine beside that.
 type Gateway interface {
 	Engine
+	Tester
 	// Endpoints tells what every endpoint is doing, by name; Endpoint one of the plan, or delivery.ErrNotFound.
 	Endpoints() []delivery.EndpointStatus
 	Endpoint(name string) (delivery.EndpointStatus, error)

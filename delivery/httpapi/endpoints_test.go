@@ -44,6 +44,14 @@ func (o *operated) Resume(_ context.Context, name string) error {
 	return o.err
 }
 
+func (*operated) Test(context.Context, string, *delivery.Event) (*delivery.DeliveryRecord, error) {
+	return nil, delivery.ErrNotFound
+}
+
+func (*operated) Check(context.Context, string, *delivery.Event) (*delivery.Check, error) {
+	return nil, delivery.ErrNotFound
+}
+
 func (*operated) Stats(context.Context) (delivery.Stats, error) {
 	return delivery.Stats{
 		Counts: delivery.Counts{Events: 9, Pending: 4, Delivered: 3, Exhausted: 2, Cancelled: 1},

@@ -32,6 +32,7 @@ type eventView struct {
 	Routing     string   `json:"routing"`
 	Held        []string `json:"held,omitempty"`
 	Digest      string   `json:"digest,omitempty"`
+	Test        bool     `json:"test,omitempty"` // an operator sent it to try an endpoint
 	TraceParent string   `json:"traceparent,omitempty"`
 	ContentType string   `json:"content_type"`
 	// Payload is the body every attempt sends: as it is when it is JSON, else PayloadBase64. Neither in lists.
@@ -112,7 +113,7 @@ func viewEvent(ev *delivery.Event, withPayload bool) *eventView {
 	v := &eventView{
 		ID: ev.ID, Type: ev.Type, Environment: ev.Environment, Tenant: ev.Tenant, Source: ev.Source,
 		Timestamp: ev.Timestamp, Accepted: moment{ev.Accepted}, Routing: ev.Routing.String(), Held: ev.Held, Digest: ev.Digest,
-		TraceParent: ev.TraceParent, ContentType: ev.ContentType,
+		Test: ev.Test, TraceParent: ev.TraceParent, ContentType: ev.ContentType,
 	}
 	switch {
 	case !withPayload:

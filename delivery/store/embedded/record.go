@@ -107,10 +107,11 @@ func (d *decoder) order(seq uint64) (order string, joined uint64) {
 	return order, joined
 }
 
-// What the flags of an event say: its publisher gave the id; a SpanContext follows.
+// What the flags of an event say: its publisher gave the id; a SpanContext follows; an operator sent it as a test.
 const (
 	flagGivenID = 1 << iota
 	flagSpan
+	flagTest
 )
 
 // appendEvent encodes an event with its plan. The body comes last and the plan before it can be skipped, so that claiming
@@ -120,6 +121,9 @@ func appendEvent(b []byte, ev *delivery.Event, plan []*delivery.Delivery) []byte
 	flags := byte(0)
 	if ev.GivenID {
 		flags |= flagGivenID
+	}
+	if ev.Test {
+		flags |= flagTest
 	}
 	if ev.Span != (delivery.SpanContext{}) {
 		flags |= flagSpan
@@ -163,7 +167,7 @@ func decodeEvent(key, val []byte, plan bool) (*delivery.Event, []*delivery.Deliv
 	}
 	ev := &delivery.Event{Seq: seqOf(key), Accepted: d.time()}
 	flags := d.byte()
-	ev.GivenID = flags&flagGivenID != 0
+	ev.GivenID, ev.Test = flags&flagGivenID != 0, flags&flagTest != 0
 	ev.Routing = delivery.Routing(d.byte())
 	if flags&flagSpan != 0 {
 		if b := d.take(spanSize); len(b) == spanSize {
@@ -185,7 +189,7 @@ func decodeEvent(key, val []byte, plan bool) (*delivery.Event, []*delivery.Deliv
 	plans := d.bytes()
 	ev.Body = slices.Clone(d.b)
 	d.b = nil
-	if flags > flagGivenID|flagSpan || ev.Routing > delivery.Undecided || ev.DataStart > ev.DataEnd || int(ev.DataEnd) > len(ev.Body) ||
+	if flags > flagGivenID|flagSpan|flagTest || ev.Routing > delivery.Undecided || ev.DataStart > ev.DataEnd || int(ev.DataEnd) > len(ev.Body) ||
 		planned > delivery.MaxBatch {
 		d.fail()
 	}

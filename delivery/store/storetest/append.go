@@ -15,7 +15,7 @@ var appendCases = []testCase{
 	{"an accepted event is read back as it was", func(b *bench) {
 		b.attach(nil)
 		a := event("one", to("orders", "spare"), to("audit"))
-		a.Event.Held = []string{"r9"}
+		a.Event.Held, a.Event.Test = []string{"r9"}, true
 		want := *a.Event
 		b.append(a)
 		got, err := b.Store.Event(b.Context(), "one", nil)
