@@ -34,8 +34,8 @@ type conn struct {
 }
 
 // connect opens the directory. Panics of Pebble are errors here: Open has some for damaged directories.
-func connect(o *Options, cache *pebble.Cache, u *use) (c *conn, err error) {
-	c = &conn{
+func connect(o *Options, cache *pebble.Cache, u *use) (opened *conn, err error) {
+	c := &conn{
 		failed:  make(chan struct{}),
 		batches: make(chan *pebble.Batch),
 		results: make(chan error, 1),
@@ -43,7 +43,7 @@ func connect(o *Options, cache *pebble.Cache, u *use) (c *conn, err error) {
 	c.gate = newGate(o.FS, u, c.fail)
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("open %s: %v", o.Dir, r)
+			opened, err = nil, fmt.Errorf("open %s: %v", o.Dir, r)
 		}
 		if err != nil {
 			c.gate.shut()

@@ -179,28 +179,29 @@ func writes(op errorfs.Op) bool {
 func TestAFailedDiskIsSurvived(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		name  string
-		fails func(op errorfs.Op) bool
+		name       string
+		fails      func(op errorfs.Op) bool
+		reopensToo bool // and the reopenings meanwhile
 	}{
-		{"every write fails", writes},
+		{"every write fails", writes, true},
 		{"syncs of the log fail", func(op errorfs.Op) bool {
 			return strings.HasSuffix(op.Path, ".log") && (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData)
-		}},
+		}, false},
 		{"writes to the log fail", func(op errorfs.Op) bool {
 			return strings.HasSuffix(op.Path, ".log") && op.Kind == errorfs.OpFileWrite
-		}},
+		}, false},
 		{"no new log can be made", func(op errorfs.Op) bool {
 			return strings.HasSuffix(op.Path, ".log") && (op.Kind == errorfs.OpCreate || op.Kind == errorfs.OpReuseForWrite)
-		}},
+		}, false},
 		{"tables cannot be written", func(op errorfs.Op) bool {
 			return strings.HasSuffix(op.Path, ".sst") && op.Kind == errorfs.OpFileWrite
-		}},
+		}, false},
 		{"no table can be made", func(op errorfs.Op) bool {
 			return strings.HasSuffix(op.Path, ".sst") && op.Kind == errorfs.OpCreate
-		}},
+		}, false},
 		{"the manifest cannot be synced", func(op errorfs.Op) bool {
 			return strings.Contains(op.Path, "MANIFEST") && op.Kind == errorfs.OpFileSync
-		}},
+		}, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -232,6 +233,10 @@ func TestAFailedDiskIsSurvived(t *testing.T) {
 			}
 			if got := b.log.count("the store failed"); got != 1 || b.log.count("no space left") == 0 {
 				t.Errorf("the failure is logged %d times", got)
+			}
+			if c.reopensToo {
+				hits := b.disk.hits.Load()
+				b.eventually("a reopening that fails as well", func() bool { return b.disk.hits.Load() >= hits+2 })
 			}
 			b.disk.heal()
 			b.eventually("the recovery", b.store.Healthy)

@@ -131,6 +131,20 @@ func TestOpeningNeedsADirectory(t *testing.T) {
 	}
 }
 
+func TestADirectoryThatPebbleCannotOpenIsAnError(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	prepareStore(t, fs)
+	for name := range files(t, fs) {
+		if strings.HasPrefix(name, "MANIFEST") {
+			writeFile(t, fs, name, "not a manifest")
+		}
+	}
+	if _, err := embedded.Open(t.Context(), embedded.Options{Dir: dir, FS: fs}); err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("error %v, want one that names the directory", err)
+	}
+}
+
 // damage flips a bit in the value of every key that begins so.
 func damage(t *testing.T, fs vfs.FS, prefix []byte) {
 	t.Helper()
