@@ -444,20 +444,26 @@ func (l *lane) quietly(news bool, f func()) {
 }
 
 // close writes the state that a drained attempt changed, and gives back what was not started, so that it is not taken for
-// lost after the restart. Nothing runs any more.
+// lost after the restart. Nothing runs any more, but the store still tells of what settlements queue: the lane is not locked
+// while the store writes.
 func (l *lane) close(ctx context.Context) {
+	l.writing.Lock()
+	defer l.writing.Unlock()
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.dirty && l.lease != nil {
-		if err := l.lease.SetState(ctx, l.state); err != nil { // nobody else wants the lock any more
-			l.e.log.Error("writing an endpoint's state at the stop", slog.String("endpoint", l.name), slog.Any("error", err))
-		}
-	}
 	if l.timer != nil {
 		l.timer.Stop()
 	}
 	l.returnLocked(l.window)
 	l.window = nil
+	lease, state, dirty := l.lease, l.state, l.dirty
+	l.dirty = false
+	l.mu.Unlock()
+	if !dirty || lease == nil {
+		return
+	}
+	if err := lease.SetState(ctx, state); err != nil {
+		l.e.log.Error("writing an endpoint's state at the stop", slog.String("endpoint", l.name), slog.Any("error", err))
+	}
 }
 
 // returnLocked puts deliveries back in the store as they were.

@@ -320,3 +320,75 @@ func TestEventThatOldRulesHeldIsRoutedThoughItWasStoredAfterTheChange(t *testing
 		}
 	})
 }
+
+// tellingStore tells of something queued in a lane while that lane's state is written, as a commit does that carries both.
+type tellingStore struct {
+	*memory.Store
+
+	handover delivery.Handover
+	stalled  atomic.Bool
+}
+
+func (s *tellingStore) Attach(h delivery.Handover) error {
+	s.handover = h
+	return s.Store.Attach(h)
+}
+
+func (s *tellingStore) Lease(ctx context.Context, name string) (delivery.Lane, error) {
+	l, err := s.Store.Lease(ctx, name)
+	return tellingLane{l, s, name}, err
+}
+
+type tellingLane struct {
+	delivery.Lane
+
+	s    *tellingStore
+	name string
+}
+
+func (l tellingLane) SetState(ctx context.Context, st delivery.LaneState) error {
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		l.s.handover.Queued(l.name, time.Now().Add(time.Hour))
+	}()
+	select {
+	case <-told:
+		return l.Lane.SetState(ctx, st)
+	case <-ctx.Done():
+		l.s.stalled.Store(true)
+		return ctx.Err()
+	}
+}
+
+// TestAStopDoesNotStallTheStore needs real time: a lane that waits for the store's commit while that waits for the lane is
+// nothing that virtual time would go on for.
+func TestAStopDoesNotStallTheStore(t *testing.T) {
+	t.Parallel()
+	var s *tellingStore
+	w := &world{
+		t: t, store: memory.New(), counts: map[string]int{},
+		wrap:    func(m *memory.Store) delivery.Store { s = &tellingStore{Store: m}; return s },
+		answers: map[string]func(int, *http.Request) (*http.Response, error){},
+	}
+	w.open()
+	began, stopping := make(chan struct{}), make(chan struct{})
+	w.answer("a", func(int, *http.Request) (*http.Response, error) {
+		close(began)
+		<-stopping
+		return status(503, "Retry-After", "3600") // a state to be written, with nobody left to write it but the stop
+	})
+	w.apply(w.plan(routeTo{targets: []delivery.Target{to("a")}}, w.endpoint("a")))
+	w.publish("evt_1")
+	<-began
+	go func() {
+		for w.e.Healthy() {
+			time.Sleep(time.Millisecond)
+		}
+		close(stopping)
+	}()
+	w.close()
+	if s.stalled.Load() {
+		t.Error("the lane was locked while the store wrote its state")
+	}
+}
