@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -120,8 +121,18 @@ func (g *gate) track(f vfs.File) vfs.File {
 // Lock does nothing: the store holds the directory's lock itself, over all openings.
 func (*gate) Lock(string) (io.Closer, error) { return &voidFile{}, nil }
 
+// Create makes what a marker names durable before the marker itself. Pebble creates a manifest and the marker that names it,
+// and only then syncs the directory: a file system that writes the names in another order would leave a marker that names
+// nothing, and a store that cannot be opened. Markers move once per manifest (128 MiB of edits) and at the first opening.
 func (g *gate) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
-	return g.create(func() (vfs.File, error) { return g.FS.Create(name, c) })
+	return g.create(func() (vfs.File, error) {
+		if strings.HasPrefix(g.PathBase(name), "marker.") {
+			if err := syncDir(g.FS, g.PathDir(name)); err != nil {
+				return nil, err
+			}
+		}
+		return g.FS.Create(name, c)
+	})
 }
 
 func (g *gate) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
