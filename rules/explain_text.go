@@ -39,9 +39,12 @@ func (x *Explanation) Draw(w io.Writer) error {
 	case len(x.Targets) == 0:
 		b.WriteString("nobody gets the event\n")
 	}
-	_, err := io.WriteString(w, b.String())
-	if err != nil {
-		return fmt.Errorf("writing an explanation: %w", err)
+	return write(w, b.String())
+}
+
+func write(w io.Writer, text string) error {
+	if _, err := io.WriteString(w, text); err != nil {
+		return fmt.Errorf("writing: %w", err)
 	}
 	return nil
 }

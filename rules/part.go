@@ -91,6 +91,16 @@ func (p *part) number(n int) int {
 	return n
 }
 
+// leaves calls yield for every leaf, in the order written.
+func (p *part) leaves(yield func(*part)) {
+	if p.op == leaf {
+		yield(p)
+	}
+	for _, c := range p.parts {
+		c.leaves(yield)
+	}
+}
+
 func (b *bench) take(n ast.Node, src file.Source) *part {
 	p := &part{text: n.String(), at: n.Location().From}
 	switch x := n.(type) {
