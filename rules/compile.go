@@ -18,7 +18,7 @@ func Compile(c Config) (*Set, error) {
 	for _, name := range c.Endpoints {
 		k.endpoint(name)
 	}
-	set := &Set{mode: c.Mode, digest: digest(&c), backups: c.Backups}
+	set := &Set{mode: c.Mode, digest: digest(&c), config: c, backups: c.Backups}
 	names := map[string]bool{}
 	for i := range c.Routes {
 		r := &c.Routes[i]

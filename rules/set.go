@@ -14,6 +14,7 @@ type Set struct {
 	endpoints map[string]int // the number of each name that pick may give
 	backups   map[string][]string
 	digest    string
+	config    Config    // as given
 	pool      sync.Pool // of *matcher
 }
 
