@@ -61,7 +61,7 @@ func (a *atom) cost() uint8 {
 
 func (a *atom) eval(m *machine) (outcome, *failure) {
 	if a.data {
-		if _, ok := m.payload(); !ok {
+		if !m.extract() {
 			return isError, &failure{at: a.at, msg: errPayload.msg}
 		}
 	}
@@ -77,23 +77,26 @@ func (a *atom) eval(m *machine) (outcome, *failure) {
 		s, ok := m.text(a.path)
 		return outcomeOf(ok && slices.Contains(a.texts, s)), nil
 	case isNil:
-		return outcomeOf(m.read(a.path) == nil), nil
+		return outcomeOf(a.path.field == fieldNone && m.at(a.path).isNil()), nil
 	case equalsBool:
-		v, ok := m.read(a.path).(bool)
-		return outcomeOf(ok && v == a.truth), nil
+		if a.path.field != fieldNone {
+			return isFalse, nil
+		}
+		v := m.at(a.path)
+		return outcomeOf(v.kind == kindBool && v.truth == a.truth), nil
 	case equalsNumber:
-		return a.equals(m.read(a.path)), nil
+		return outcomeOf(a.path.field == fieldNone && a.num.equals(m.at(a.path))), nil
 	case isPresent:
 		if a.path.field != fieldNone {
 			return outcomeOf(a.path.field.of(m.ev) != ""), nil
 		}
-		return outcomeOf(m.read(a.path) != nil), nil
+		return outcomeOf(!m.at(a.path).isNil()), nil
 	case isFlag:
-		return asCondition(a.at, m.read(a.path))
+		return a.flag(m)
 	case hasPrefix, hasSuffix, contains, matchesGlob:
 		return a.compareText(m)
 	default:
-		return a.compareNumber(m.read(a.path))
+		return a.compareNumber(m.at(a.path))
 	}
 }
 
@@ -122,9 +125,9 @@ func (a *atom) run(m *machine) (outcome, *failure) {
 func (a *atom) compareText(m *machine) (outcome, *failure) {
 	s, ok := m.text(a.path)
 	if !ok {
-		switch v := m.read(a.path); {
-		case v != nil:
-			return isError, expected(a.at, "string", v)
+		switch v := m.at(a.path); {
+		case !v.isNil():
+			return isError, wanting(a.at, "string", v)
 		case a.kind == matchesGlob:
 			return isMissing, nil
 		}
@@ -147,33 +150,42 @@ func (a *atom) compareText(m *machine) (outcome, *failure) {
 	return outcomeOf(ok), nil
 }
 
-// equals compares as expr does: two integers exactly, all else as floats.
-func (a *atom) equals(v any) outcome {
-	switch x := v.(type) {
-	case int:
-		if a.num.isInt {
-			return outcomeOf(x == a.num.i)
-		}
-		return outcomeOf(float64(x) == a.num.f)
-	case float64:
-		return outcomeOf(x == a.num.f)
+// flag is the outcome of the value itself.
+func (a *atom) flag(m *machine) (outcome, *failure) {
+	if a.path.field != fieldNone {
+		return isError, expected(a.at, "bool", "")
 	}
-	return isFalse
+	switch v := m.at(a.path); {
+	case v.kind == kindBool:
+		return outcomeOf(v.truth), nil
+	case v.isNil():
+		return isMissing, nil
+	default:
+		return isError, wanting(a.at, "bool", v)
+	}
 }
 
-func (a *atom) compareNumber(v any) (outcome, *failure) {
-	switch x := v.(type) {
-	case int:
-		if a.num.isInt {
-			return outcomeOf(ordered(a.kind, x, a.num.i)), nil
-		}
-		return outcomeOf(ordered(a.kind, float64(x), a.num.f)), nil
-	case float64:
-		return outcomeOf(ordered(a.kind, x, a.num.f)), nil
-	case nil:
+// equals compares as expr does: two integers exactly, all else as floats.
+func (n number) equals(v *value) bool {
+	if v.kind != kindNumber {
+		return false
+	}
+	if n.isInt && v.num.isInt {
+		return n.i == v.num.i
+	}
+	return n.f == v.num.f
+}
+
+func (a *atom) compareNumber(v *value) (outcome, *failure) {
+	switch {
+	case v.kind == kindNumber && v.num.isInt && a.num.isInt:
+		return outcomeOf(ordered(a.kind, v.num.i, a.num.i)), nil
+	case v.kind == kindNumber:
+		return outcomeOf(ordered(a.kind, v.num.f, a.num.f)), nil
+	case v.isNil():
 		return isMissing, nil
 	}
-	l, r, op := typeName(v), typeName(a.num.value()), operators[a.kind]
+	l, r, op := v.typeName(), typeName(a.num.value()), operators[a.kind]
 	if a.flipped {
 		l, r, op = r, l, operators[mirrored[a.kind]]
 	}

@@ -52,7 +52,7 @@ func BenchmarkAtoms(b *testing.B) {
 		b.Run(text, func(b *testing.B) {
 			c := newExprCompiler()
 			cond, _ := c.condition(text)
-			m := newMachine(len(c.paths.slots))
+			m := newMachine(c.plan())
 			m.ev = testEvent()
 			b.ReportAllocs()
 			for b.Loop() {

@@ -36,9 +36,9 @@ func Compile(c Config) (*Set, error) {
 		return nil, k.found
 	}
 	set.endpoints = known
-	slots, ids := len(k.expr.paths.slots), len(k.endpoints)
+	plan, ids := k.expr.plan(), len(k.endpoints)
 	set.pool = sync.Pool{New: func() any {
-		return &matcher{machine: newMachine(slots), seen: make([]bool, ids)}
+		return &matcher{machine: newMachine(plan), seen: make([]bool, ids)}
 	}}
 	return set, nil
 }

@@ -1,11 +1,6 @@
 package rules
 
-import (
-	"bytes"
-	"encoding/json"
-	"strconv"
-	"unicode/utf8"
-)
+import "unicode/utf8"
 
 // errPayload is why every path into an undecodable payload fails.
 var errPayload = &safeError{msg: "the payload is not valid JSON"}
@@ -21,7 +16,7 @@ var errPayload = &safeError{msg: "the payload is not valid JSON"}
 // It accepts exactly what encoding/json accepts, except deeper nesting and
 // numbers beyond float64.
 func decode(b []byte) (any, error) {
-	d := decoder{b: b}
+	d := decoder{scanner{b: b}}
 	v, ok := d.value(0)
 	d.space()
 	if !ok || d.i != len(d.b) {
@@ -30,30 +25,7 @@ func decode(b []byte) (any, error) {
 	return v, nil
 }
 
-type decoder struct {
-	b []byte
-	i int
-}
-
-func (d *decoder) space() {
-	for d.i < len(d.b) {
-		switch d.b[d.i] {
-		case ' ', '\t', '\n', '\r':
-			d.i++
-		default:
-			return
-		}
-	}
-}
-
-// next skips space and returns the byte after it without taking it, 0 at the end.
-func (d *decoder) next() byte {
-	d.space()
-	if d.i < len(d.b) {
-		return d.b[d.i]
-	}
-	return 0
-}
+type decoder struct{ scanner }
 
 func (d *decoder) value(depth int) (any, bool) {
 	if depth > maxJSONDepth {
@@ -73,16 +45,8 @@ func (d *decoder) value(depth int) (any, bool) {
 	case 'n':
 		return nil, d.word("null")
 	default:
-		return d.number()
+		return d.amount()
 	}
-}
-
-func (d *decoder) word(w string) bool {
-	if !bytes.HasPrefix(d.b[d.i:], []byte(w)) {
-		return false
-	}
-	d.i += len(w)
-	return true
 }
 
 func (d *decoder) object(depth int) (any, bool) {
@@ -106,14 +70,12 @@ func (d *decoder) object(depth int) (any, bool) {
 			return nil, false
 		}
 		m[k] = v
-		switch d.next() {
-		case ',':
-			d.i++
-		case '}':
-			d.i++
-			return m, true
-		default:
+		again, ok := d.more('}')
+		if !ok {
 			return nil, false
+		}
+		if !again {
+			return m, true
 		}
 	}
 }
@@ -131,87 +93,30 @@ func (d *decoder) array(depth int) (any, bool) {
 			return nil, false
 		}
 		a = append(a, v)
-		switch d.next() {
-		case ',':
-			d.i++
-		case ']':
-			d.i++
-			return a, true
-		default:
+		again, ok := d.more(']')
+		if !ok {
 			return nil, false
 		}
-	}
-}
-
-// text reads the string at d.i, which is a quote. Strings with escapes or
-// broken UTF-8 go the long way, through encoding/json.
-func (d *decoder) text() (string, bool) {
-	start, plain := d.i, true
-	for d.i++; d.i < len(d.b); d.i++ {
-		switch c := d.b[d.i]; {
-		case c == '"':
-			d.i++
-			if inner := d.b[start+1 : d.i-1]; plain || utf8.Valid(inner) && !bytes.Contains(inner, []byte{'\\'}) {
-				return string(inner), true
-			}
-			var s string
-			err := json.Unmarshal(d.b[start:d.i], &s)
-			return s, err == nil
-		case c == '\\':
-			plain = false
-			d.i++
-		case c >= utf8.RuneSelf:
-			plain = false
-		case c < ' ':
-			return "", false
+		if !again {
+			return a, true
 		}
 	}
-	return "", false
 }
 
-func (d *decoder) number() (any, bool) {
-	start, integer := d.i, true
-	d.take('-')
-	if !d.take('0') && !d.digits() {
+// text reads the string at d.i, which is a quote.
+func (d *decoder) text() (string, bool) {
+	inner, plain, ok := d.quoted()
+	if plain && utf8.Valid(inner) || !ok {
+		return string(inner), ok
+	}
+	return string(unquote(make([]byte, 0, len(inner)), inner)), true
+}
+
+func (d *decoder) amount() (any, bool) {
+	text, integer, _, ok := d.number()
+	if !ok {
 		return nil, false
 	}
-	if d.take('.') {
-		integer = false
-		if !d.digits() {
-			return nil, false
-		}
-	}
-	if d.take('e') || d.take('E') {
-		integer = false
-		if !d.take('+') {
-			d.take('-')
-		}
-		if !d.digits() {
-			return nil, false
-		}
-	}
-	s := string(d.b[start:d.i])
-	if integer {
-		if n, err := strconv.Atoi(s); err == nil {
-			return n, true
-		}
-	}
-	f, err := strconv.ParseFloat(s, 64)
-	return f, err == nil
-}
-
-func (d *decoder) take(c byte) bool {
-	if d.i < len(d.b) && d.b[d.i] == c {
-		d.i++
-		return true
-	}
-	return false
-}
-
-func (d *decoder) digits() bool {
-	start := d.i
-	for d.i < len(d.b) && d.b[d.i] >= '0' && d.b[d.i] <= '9' {
-		d.i++
-	}
-	return d.i > start
+	n, ok := parseNumber(text, integer)
+	return n.value(), ok
 }

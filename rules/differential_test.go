@@ -139,7 +139,7 @@ func (g generator) both(t *testing.T, text string) (native, plain func(*Event) (
 		if found != nil {
 			return nil
 		}
-		m := newMachine(len(c.paths.slots))
+		m := newMachine(c.plan())
 		return func(ev *Event) (outcome, *failure) {
 			m.release()
 			m.ev = ev

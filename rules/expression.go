@@ -30,7 +30,12 @@ type exprCompiler struct {
 }
 
 func newExprCompiler() *exprCompiler {
-	return &exprCompiler{check: newCheckConfig(), run: newRunConfig(), paths: &paths{slots: map[string]int{}}}
+	return &exprCompiler{check: newCheckConfig(), run: newRunConfig(), paths: newPaths()}
+}
+
+// plan is the plan of reading what everything compiled so far reads.
+func (c *exprCompiler) plan() *plan {
+	return newPlan(c.paths, c.paths.reads.paths, c.paths.reads.lists)
 }
 
 // condition compiles the text of a when.

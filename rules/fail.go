@@ -104,3 +104,8 @@ func typeName(v any) string {
 func expected(at int, want string, got any) *failure {
 	return &failure{at: at, msg: fmt.Sprintf("expected %s, got %s", want, typeName(got))}
 }
+
+// wanting is expected for a value that the machine has not boxed.
+func wanting(at int, want string, got *value) *failure {
+	return &failure{at: at, msg: "expected " + want + ", got " + got.typeName()}
+}

@@ -112,7 +112,7 @@ func newRunConfig() *conf.Config {
 
 func readPath(m *machine, p *path) (any, error) {
 	if p.field == fieldNone {
-		if _, ok := m.payload(); !ok {
+		if !m.extract() {
 			return nil, errPayload
 		}
 	}

@@ -145,9 +145,9 @@ func TestHostileExpressionsAreStopped(t *testing.T) {
 			if found != nil {
 				t.Fatalf("does not compile: %+v", found)
 			}
-			m := newMachine(len(c.paths.slots))
+			m := newMachine(c.plan())
 			m.ev = ev
-			m.payload() // bounded by the size of the event, not by the expression
+			m.extract() // bounded by the size of the event, not by the expression
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
 			start := time.Now()

@@ -25,8 +25,8 @@ func CompileKey(subject, field string, e Expr) (*Key, error) {
 		k.refuseExpr(field, e, found)
 		return nil, k.found
 	}
-	slots := len(c.paths.slots)
-	return &Key{expr: e, program: program, pool: sync.Pool{New: func() any { return newMachine(slots) }}}, nil
+	plan := c.plan()
+	return &Key{expr: e, program: program, pool: sync.Pool{New: func() any { return newMachine(plan) }}}, nil
 }
 
 func (c *exprCompiler) key(field, text string) (*vm.Program, []mistake) {

@@ -7,67 +7,60 @@ import (
 // machine evaluates expressions over one event at a time. Machines are pooled
 // by Set and used by one goroutine at a time.
 type machine struct {
-	ev *Event
+	ev   *Event
+	plan *plan
 
-	decoded bool // ev.Data has been decoded, or could not be
-	data    any
-	bad     bool // ev.Data is not JSON
+	extracted bool // what the plan reads has been taken from the payload
+	bad       bool // the payload is not JSON
 
-	values []any  // by slot: what the path gives, once known
-	known  []bool // by slot
+	slots        []slot     // the values of paths
+	lists        [][]string // what each collects
+	touched      []int      // the slots that are not empty
+	touchedLists []int
+	scratch      []byte // texts that had escapes
+	marks        []int  // of the lists, before the element being read
 
 	vm      vm.VM
 	steps   int  // left of the budget of this evaluation
 	missing bool // this evaluation read a missing value
 }
 
-func newMachine(slots int) *machine {
-	return &machine{values: make([]any, slots), known: make([]bool, slots)}
+func newMachine(p *plan) *machine {
+	return &machine{plan: p}
 }
 
 // release forgets the event, so that a pooled machine keeps no payload alive.
 // (The loops of vm.VM may keep one array until their next use.)
 func (m *machine) release() {
-	m.ev, m.data, m.decoded, m.bad = nil, nil, false, false
-	clear(m.values)
-	clear(m.known)
+	m.forgetPayload()
+	m.ev, m.extracted, m.bad = nil, false, false
 	clear(m.vm.Stack[:cap(m.vm.Stack)])
 	clear(m.vm.Variables)
 }
 
-// payload returns the decoded payload. ok is false when it is not JSON.
-func (m *machine) payload() (v any, ok bool) {
-	if !m.decoded {
-		m.decoded = true
-		if len(m.ev.Data) > 0 {
-			v, err := decode(m.ev.Data)
-			m.data, m.bad = v, err != nil
-		}
-	}
-	return m.data, !m.bad
-}
-
-// read returns the value of a path: a string for event fields, nil for what is
-// missing. An undecodable payload gives nil; who needs to tell asks payload.
+// read returns the value of a path as the expr machine takes it: a string for
+// event fields, nil for what is missing.
 func (m *machine) read(p *path) any {
 	if p.field != fieldNone {
 		return p.field.of(m.ev)
 	}
-	if !m.known[p.slot] {
-		data, _ := m.payload()
-		m.values[p.slot] = p.get(data)
-		m.known[p.slot] = true
+	if m.at(p).isNil() {
+		return nil
 	}
-	return m.values[p.slot]
+	s := &m.slots[p.slot]
+	if !s.isBoxed {
+		s.boxed, s.isBoxed = s.box(), true
+	}
+	return s.boxed
 }
 
-// text is read for callers that want a string, without boxing event fields.
+// text returns the value of a path when that is a text.
 func (m *machine) text(p *path) (string, bool) {
 	if p.field != fieldNone {
 		return p.field.of(m.ev), true
 	}
-	s, ok := m.read(p).(string)
-	return s, ok
+	v := m.at(p)
+	return v.text, v.kind == kindText
 }
 
 // begin starts the budget of one evaluation.

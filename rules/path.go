@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
@@ -23,9 +24,12 @@ type step struct {
 }
 
 // key tells paths apart.
-func (p *path) key() string {
+func (p *path) key() string { return keyOf(p.steps) }
+
+// keyOf is the key of a path with these steps.
+func keyOf(steps []step) string {
 	var b strings.Builder
-	for _, s := range p.steps {
+	for _, s := range steps {
 		if s.isIndex {
 			fmt.Fprintf(&b, "[%d]", s.index)
 		} else {
@@ -35,23 +39,87 @@ func (p *path) key() string {
 	return b.String()
 }
 
-// paths gives every distinct path into data a slot.
+// paths gives every distinct way into the payload a number, by which machines
+// keep what it gives, and remembers who is asked for.
 type paths struct {
-	slots map[string]int
+	slots map[string]int // by key; of every path, and of all that lead to it
+	known map[string]*path
+	lists map[string]*each
+	reads reads // since the last take
 }
 
-func (ps *paths) intern(p *path) *path {
-	if p.field == fieldNone {
-		k := p.key()
-		slot, ok := ps.slots[k]
-		if !ok {
-			slot = len(ps.slots)
-			ps.slots[k] = slot
-		}
-		p.slot = slot
-	}
-	return p
+// reads are the ways into a payload that an expression takes.
+type reads struct {
+	paths []*path
+	lists []*each
 }
+
+func newPaths() *paths {
+	return &paths{slots: map[string]int{}, known: map[string]*path{}, lists: map[string]*each{}}
+}
+
+// take returns what was interned since the last call.
+func (ps *paths) take() reads {
+	r := ps.reads
+	ps.reads = reads{}
+	return r
+}
+
+// intern returns the one path that stands for all like it.
+func (ps *paths) intern(p *path) *path {
+	if p.field != fieldNone {
+		return &fieldPaths[p.field]
+	}
+	k := p.key()
+	known := ps.known[k]
+	if known == nil {
+		for i := range p.steps {
+			ps.slot(keyOf(p.steps[:i]))
+		}
+		p.slot = ps.slot(k)
+		ps.known[k] = p
+		known = p
+	}
+	if !slices.Contains(ps.reads.paths, known) {
+		ps.reads.paths = append(ps.reads.paths, known)
+	}
+	return known
+}
+
+func (ps *paths) slot(key string) int {
+	n, ok := ps.slots[key]
+	if !ok {
+		n = len(ps.slots)
+		ps.slots[key] = n
+	}
+	return n
+}
+
+// internEach returns the one list of texts that stands for all like it.
+func (ps *paths) internEach(list *path, of eachOf, key string) *each {
+	list = ps.intern(list)
+	k := list.key() + "[*]"
+	if of == ofMember {
+		k += fmt.Sprintf(".%q", key)
+	}
+	known := ps.lists[k]
+	if known == nil {
+		known = &each{list: list, key: key, of: of, slot: len(ps.lists)}
+		ps.lists[k] = known
+	}
+	if !slices.Contains(ps.reads.lists, known) {
+		ps.reads.lists = append(ps.reads.lists, known)
+	}
+	return known
+}
+
+// fieldPaths are the paths to the fields of event, by field.
+var fieldPaths = func() (out [fieldTimestamp + 1]path) {
+	for f := range out {
+		out[f].field = eventField(f)
+	}
+	return out
+}()
 
 // get follows the path through a payload. Anything in the way gives nil.
 func (p *path) get(v any) any {

@@ -326,10 +326,10 @@ func TestWhatEventFieldsSettleDoesNotDecodeThePayload(t *testing.T) {
 		if found != nil {
 			t.Fatal(found)
 		}
-		m := newMachine(len(c.paths.slots))
+		m := newMachine(c.plan())
 		m.ev = &Event{Type: "y", Data: []byte("{}")}
 		m.begin()
-		if cond.eval(m); m.decoded {
+		if cond.eval(m); m.extracted {
 			t.Errorf("decoded for %s", text)
 		}
 	}
@@ -339,7 +339,7 @@ func TestAMachineForgetsTheEvent(t *testing.T) {
 	t.Parallel()
 	c := newExprCompiler()
 	cond, _ := c.condition("data.a == nil && data == nil")
-	m := newMachine(len(c.paths.slots))
+	m := newMachine(c.plan())
 	for i, tt := range []struct {
 		data string
 		want outcome

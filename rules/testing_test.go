@@ -29,7 +29,7 @@ func evaluate(t *testing.T, text string) (outcome, string) {
 	if found != nil {
 		t.Fatalf("%s: %+v", text, found)
 	}
-	m := newMachine(len(c.paths.slots))
+	m := newMachine(c.plan())
 	m.ev = testEvent()
 	m.begin()
 	o, why := cond.eval(m)
