@@ -17,11 +17,15 @@ const (
 	equalsNumber
 	equalsBool
 	isNil
-	inTexts
+	inList
 	hasPrefix
 	hasSuffix
 	contains
 	matchesGlob
+	matchesRegexp
+	anyText    // any(path, .k == "x") and its like
+	anyGuarded // any(path, .k == "x" and …)
+	hasElement // "x" in path
 	isPresent
 	isFlag // the value itself
 	less
@@ -42,8 +46,13 @@ type atom struct {
 	text    string
 	texts   []string
 	num     number
+	nums    []number
 	flipped bool // the literal stands on the left
 	truth   bool
+	orEmpty bool // a missing list counts as an empty one
+	glob    *globPattern
+	regexp  *regexProgram
+	each    *each
 	program *vm.Program
 }
 
@@ -53,7 +62,7 @@ func (a *atom) cost() uint8 {
 	if a.data {
 		c = 3
 	}
-	if a.kind == onMachine {
+	if a.program != nil {
 		c++
 	}
 	return c
@@ -73,9 +82,8 @@ func (a *atom) eval(m *machine) (outcome, *failure) {
 	case equalsText:
 		s, ok := m.text(a.path)
 		return outcomeOf(ok && s == a.text), nil
-	case inTexts:
-		s, ok := m.text(a.path)
-		return outcomeOf(ok && slices.Contains(a.texts, s)), nil
+	case inList:
+		return outcomeOf(a.listed(m)), nil
 	case isNil:
 		return outcomeOf(a.path.field == fieldNone && m.at(a.path).isNil()), nil
 	case equalsBool:
@@ -93,8 +101,10 @@ func (a *atom) eval(m *machine) (outcome, *failure) {
 		return outcomeOf(!m.at(a.path).isNil()), nil
 	case isFlag:
 		return a.flag(m)
-	case hasPrefix, hasSuffix, contains, matchesGlob:
+	case hasPrefix, hasSuffix, contains, matchesGlob, matchesRegexp:
 		return a.compareText(m)
+	case anyText, anyGuarded, hasElement:
+		return a.compareElements(m)
 	default:
 		return a.compareNumber(m.at(a.path))
 	}
@@ -140,14 +150,47 @@ func (a *atom) compareText(m *machine) (outcome, *failure) {
 		ok = strings.HasSuffix(s, a.text)
 	case contains:
 		ok = strings.Contains(s, a.text)
-	case matchesGlob:
+	default:
 		var err error
-		if ok, err = m.glob(a.text, s); err != nil {
+		if a.kind == matchesGlob {
+			ok, err = m.glob(a.glob, s)
+		} else {
+			ok, err = m.match(a.regexp, s)
+		}
+		if err != nil {
 			return isError, &failure{at: a.at, msg: err.Error()}
 		}
-	default: // compareText is called for these four only
 	}
 	return outcomeOf(ok), nil
+}
+
+// listed reports whether the value is one of those listed.
+func (a *atom) listed(m *machine) bool {
+	if s, ok := m.text(a.path); ok {
+		return slices.Contains(a.texts, s)
+	}
+	v := m.at(a.path)
+	return slices.ContainsFunc(a.nums, func(n number) bool { return n.equals(v) })
+}
+
+// compareElements looks for the texts among those collected of a list. What
+// they do not decide is run: other values than lists, and the rest of a guarded
+// condition.
+func (a *atom) compareElements(m *machine) (outcome, *failure) {
+	switch v := m.at(a.path); {
+	case v.isNil():
+		if a.orEmpty {
+			return isFalse, nil
+		}
+		return isMissing, nil
+	case v.kind != kindList:
+		return a.run(m)
+	}
+	found := slices.ContainsFunc(m.textsOf(a.each), func(s string) bool { return slices.Contains(a.texts, s) })
+	if found && a.kind == anyGuarded {
+		return a.run(m)
+	}
+	return outcomeOf(found), nil
 }
 
 // flag is the outcome of the value itself.

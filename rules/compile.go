@@ -6,7 +6,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/expr-lang/expr/vm"
 )
@@ -14,52 +13,110 @@ import (
 // Compile makes a rule set. Its error is of type Diagnostics and holds every
 // mistake of every route and subscription.
 func Compile(c Config) (*Set, error) {
-	k := setCompiler{config: &c, expr: newExprCompiler(), endpoints: map[string]int{}}
+	return compile(c, newFamily(), known{})
+}
+
+func newFamily() *family { return &family{compiler: newExprCompiler()} }
+
+// compile makes a set in a family. Its lock is held when others know it.
+func compile(c Config, f *family, old known) (*Set, error) {
+	k := newSetCompiler(c.Mode, f.compiler)
+	k.environments, k.old = c.Environments, old
 	for _, name := range c.Endpoints {
-		k.endpoint(name)
+		k.endpoints[name] = name
 	}
-	set := &Set{mode: c.Mode, digest: digest(&c), config: c, backups: c.Backups}
+	s := &Set{
+		mode: c.Mode, family: f, endpoints: k.endpoints, environments: c.Environments, backups: c.Backups,
+		routes: make([]route, len(c.Routes)), nextSub: uint64(len(c.Routes)),
+	}
+	s.digest.routes = digestRoutes(c.Mode, c.Routes)
+	all := make([]*rule, 0, len(c.Routes)+len(c.Subscriptions))
 	names := map[string]bool{}
 	for i := range c.Routes {
-		r := &c.Routes[i]
-		set.routes = append(set.routes, k.route(r))
-		if names[r.Name] {
-			k.refuse("", r.Pos, "", "another route has this name already")
+		r := &s.routes[i]
+		k.route(&c.Routes[i], r)
+		if names[r.name] {
+			k.refuse("", c.Routes[i].Pos, "", "another route has this name already")
 		}
-		names[r.Name] = true
+		names[r.name] = true
+		if r.rule.order = uint64(i); r.otherwise {
+			s.otherwise = append(s.otherwise, r)
+		} else {
+			all = append(all, &r.rule)
+		}
 	}
-	known := maps.Clone(k.endpoints) // subscriptions add theirs, which pick may not name
+	subs := make(map[string][]*subscription, len(c.Subscriptions))
 	for i := range c.Subscriptions {
-		set.subs = append(set.subs, k.subscription(&c.Subscriptions[i]))
+		sub := k.subscription(&c.Subscriptions[i])
+		sub.order = s.nextSub
+		s.nextSub++
+		s.digest.add(sub.sum())
+		subs[sub.target.Endpoint] = append(subs[sub.target.Endpoint], sub)
+		all = append(all, &sub.rule)
 	}
 	if k.found != nil {
 		return nil, k.found
 	}
-	set.endpoints = known
-	plan, ids := k.expr.plan(), len(k.endpoints)
-	set.pool = sync.Pool{New: func() any {
-		return &matcher{machine: newMachine(plan), seen: make([]bool, ids)}
-	}}
-	return set, nil
+	s.subs = tableOf(subs)
+	s.root = newIndex(all)
+	s.plan = planOfRules(f.compiler.paths, s.routes, all)
+	return s, nil
+}
+
+// planOfRules makes the plan of reading what rules read.
+func planOfRules(ps *paths, routes []route, rules []*rule) *plan {
+	var all reads
+	known := map[*reads]bool{}
+	seen := map[*path]bool{}
+	lists := map[*each]bool{}
+	add := func(r *reads) {
+		if r == nil || known[r] {
+			return
+		}
+		known[r] = true
+		for _, p := range r.paths {
+			if !seen[p] {
+				seen[p] = true
+				all.paths = append(all.paths, p)
+			}
+		}
+		for _, e := range r.lists {
+			if !lists[e] {
+				lists[e] = true
+				all.lists = append(all.lists, e)
+			}
+		}
+	}
+	for i := range routes {
+		add(routes[i].reads)
+		add(routes[i].pickReads)
+		add(routes[i].splitReads)
+	}
+	for _, r := range rules {
+		add(r.reads)
+	}
+	return newPlan(ps, all.paths, all.lists)
 }
 
 // setCompiler gathers the parts of a set and the mistakes.
 type setCompiler struct {
-	config    *Config
-	expr      *exprCompiler
-	endpoints map[string]int // the number of each name
-	found     Diagnostics
-	subject   string // of the rule being compiled
+	mode         Mode
+	expr         *exprCompiler
+	endpoints    map[string]string // the names that routes may send to
+	environments []string          // the declared ones
+	old          known
+	found        Diagnostics
+	subject      string // of the rule being compiled
 }
 
-// endpoint returns the number of a name, a new one for a new name.
-func (k *setCompiler) endpoint(name string) int {
-	id, ok := k.endpoints[name]
-	if !ok {
-		id = len(k.endpoints)
-		k.endpoints[name] = id
-	}
-	return id
+func newSetCompiler(mode Mode, expr *exprCompiler) *setCompiler {
+	return &setCompiler{mode: mode, expr: expr, endpoints: map[string]string{}}
+}
+
+// known are expressions that have been compiled before, by their texts.
+type known struct {
+	conditions map[string]*rule
+	picks      map[string]*route // of which the names have been checked
 }
 
 func (k *setCompiler) refuse(field string, pos Pos, hint, format string, args ...any) {
@@ -82,7 +139,7 @@ func (k *setCompiler) refuseExpr(field string, e Expr, found []mistake) {
 // routeName is what names of routes must look like.
 var routeName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-func (k *setCompiler) route(r *Route) route {
+func (k *setCompiler) route(r *Route, out *route) {
 	k.subject = fmt.Sprintf("route %q", r.Name)
 	if !routeName.MatchString(r.Name) {
 		k.refuse("", r.Pos, "", "a name has 1 to 64 of A-Z a-z 0-9 _ and -")
@@ -93,21 +150,28 @@ func (k *setCompiler) route(r *Route) route {
 	if r.Otherwise && r.When.Text != "" {
 		k.refuse("otherwise", r.Pos, "", "a route has either when or otherwise")
 	}
-	out := route{
-		rule:      k.rule(r.Name, r.Pos, r.When, r.OnError),
-		otherwise: r.Otherwise,
-		stop:      r.Stop,
-	}
+	out.rule = k.rule(r.Name, r.Pos, r.When, r.OnError)
+	out.rule.route = out
+	out.otherwise, out.stop = r.Otherwise, r.Stop
 	for _, c := range r.To {
 		out.to = append(out.to, k.chain(r, c))
 	}
 	if r.Pick.Text != "" {
-		p, found := k.expr.pick(r.Pick.Text, k.endpoints)
-		k.refuseExpr("pick", r.Pick, found)
-		out.pick, out.pickExpr = p, r.Pick
+		k.pick(r, out)
 	}
 	out.split = k.split(r)
-	return out
+	out.splitReads = k.expr.paths.take()
+}
+
+func (k *setCompiler) pick(r *Route, out *route) {
+	out.pickExpr = r.Pick
+	if same := k.old.picks[r.Pick.Text]; same != nil {
+		out.pick, out.pickReads = same.pick, same.pickReads
+		return
+	}
+	p, found := k.expr.pick(r.Pick.Text, k.endpoints)
+	k.refuseExpr("pick", r.Pick, found)
+	out.pick, out.pickReads = p, k.expr.paths.take()
 }
 
 // rule compiles what routes and subscriptions have in common.
@@ -115,22 +179,27 @@ func (k *setCompiler) rule(name string, pos Pos, when Expr, e OnError) rule {
 	out := rule{name: name, pos: pos, when: when}
 	switch e {
 	case OnErrorDefault:
-		out.hold = k.config.Mode == MatchFirst
+		out.hold = k.mode == MatchFirst
 	case OnErrorHold:
 		out.hold = true
 	case OnErrorSkip:
 	default:
 		k.refuse("on_error", when.Pos, "", "unknown value %d", e)
 	}
-	if when.Text != "" {
-		c, found := k.expr.condition(when.Text)
-		k.refuseExpr("when", when, found)
-		out.condition = c
+	if when.Text == "" {
+		return out
 	}
+	if same := k.old.conditions[when.Text]; same != nil {
+		out.condition, out.reads = same.condition, same.reads
+		return out
+	}
+	c, found := k.expr.condition(when.Text)
+	k.refuseExpr("when", when, found)
+	out.condition, out.reads = c, k.expr.paths.take()
 	return out
 }
 
-func (k *setCompiler) chain(r *Route, c Chain) chain {
+func (k *setCompiler) chain(r *Route, c Chain) Target {
 	seen := map[string]bool{}
 	for _, name := range append([]string{c.Primary}, c.Backups...) {
 		if _, known := k.endpoints[name]; !known {
@@ -140,13 +209,13 @@ func (k *setCompiler) chain(r *Route, c Chain) chain {
 		}
 		seen[name] = true
 	}
-	return chain{id: k.endpoints[c.Primary], target: Target{
+	return Target{
 		Route: r.Name, Endpoint: c.Primary,
 		Backups: slices.Clone(c.Backups), BackupsSet: len(c.Backups) > 0,
-	}}
+	}
 }
 
-func (k *setCompiler) subscription(s *Subscription) subscription {
+func (k *setCompiler) subscription(s *Subscription) *subscription {
 	k.subject = fmt.Sprintf("endpoint %q", s.Endpoint)
 	if s.Endpoint == "" {
 		k.refuse("", s.Pos, "", "the subscription names no endpoint")
@@ -155,12 +224,14 @@ func (k *setCompiler) subscription(s *Subscription) subscription {
 		k.refuse("events", s.Pos, "", "the subscription names no event types; * stands for all")
 	}
 	name := subscriptionPrefix + s.Endpoint
-	out := subscription{
+	out := &subscription{
 		rule:         k.rule(name, s.Pos, s.When, OnErrorDefault),
+		types:        make([]eventTypes, 0, len(s.Types)),
 		environments: slices.Clone(s.Environments),
 		tenant:       s.Tenant,
-		chain:        chain{id: k.endpoint(s.Endpoint), target: Target{Route: name, Endpoint: s.Endpoint}},
+		target:       Target{Route: name, Endpoint: s.Endpoint},
 	}
+	out.rule.sub = out
 	for _, t := range s.Types {
 		p, ok := typePattern(t)
 		if !ok {
@@ -169,7 +240,7 @@ func (k *setCompiler) subscription(s *Subscription) subscription {
 		out.types = append(out.types, p)
 	}
 	for _, e := range s.Environments {
-		if declared := k.config.Environments; len(declared) > 0 && !slices.Contains(declared, e) {
+		if declared := k.environments; len(declared) > 0 && !slices.Contains(declared, e) {
 			k.refuse("environment", s.Pos, didYouMean(e, declared), "unknown environment %q", e)
 		}
 	}
@@ -198,8 +269,26 @@ func (t eventTypes) has(typ string) bool {
 	return typ == t.text
 }
 
-func sortedNames(m map[string]int) []string {
+func sortedNames[V any](m map[string]V) []string {
 	return slices.Sorted(maps.Keys(m))
+}
+
+// wants reports whether the subscription looks at an event at all.
+func (s *subscription) wants(ev *Event) bool {
+	return (s.tenant == "" || s.tenant == ev.Tenant) &&
+		slices.ContainsFunc(s.types, func(t eventTypes) bool { return t.has(ev.Type) }) &&
+		(len(s.environments) == 0 || slices.Contains(s.environments, ev.Environment))
+}
+
+// patterns returns the types as they were written.
+func (s *subscription) patterns() []string {
+	out := make([]string, len(s.types))
+	for i, t := range s.types {
+		if out[i] = t.text; t.prefix {
+			out[i] += "*"
+		}
+	}
+	return out
 }
 
 // rule is what a route and a subscription have in common.
@@ -208,17 +297,23 @@ type rule struct {
 	pos       Pos
 	when      Expr
 	condition *condition // nil: always
-	hold      bool       // what to do on error
+	reads     *reads     // of the condition; nil when it reads no payload
+	order     uint64     // its place among the rules of the set
+	route     *route     // that it is of, or
+	sub       *subscription
+	hold      bool // what to do on error
 }
 
 type route struct {
 	rule
-	to        []chain
-	pick      *vm.Program // nil: none
-	pickExpr  Expr
-	split     *split // nil: none
-	otherwise bool
-	stop      bool
+	to         []Target
+	pick       *vm.Program // nil: none
+	pickExpr   Expr
+	split      *split // nil: none
+	pickReads  *reads
+	splitReads *reads
+	otherwise  bool
+	stop       bool
 }
 
 type subscription struct {
@@ -226,11 +321,5 @@ type subscription struct {
 	types        []eventTypes
 	environments []string
 	tenant       string
-	chain        chain
-}
-
-// chain is a target and the number of its endpoint.
-type chain struct {
-	id     int
-	target Target
+	target       Target
 }

@@ -2,16 +2,35 @@ package rules
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"math/bits"
 )
 
-// digest returns 16 hexadecimal digits of the SHA-256 of what a configuration
-// says, each text preceded by its length, so that no two configurations read
-// the same. "rules 1" is the version of this form.
-func digest(c *Config) string {
-	b := appendTexts(nil, "rules 1", fmt.Sprint(c.Mode))
-	for _, r := range c.Routes {
+// sums are what a digest is made of: the SHA-256 of the mode and the routes,
+// and the sum, modulo 2^256, of the SHA-256 of every subscription, to and from
+// which one can be added and taken without looking at the others.
+type sums struct {
+	routes        [sha256.Size]byte
+	subscriptions [4]uint64 // the lowest 64 bits first
+}
+
+// String returns 16 hexadecimal digits. "rules 2" is the version of this form.
+func (s *sums) String() string {
+	b := append([]byte("rules 2\n"), s.routes[:]...)
+	for _, word := range s.subscriptions {
+		b = binary.LittleEndian.AppendUint64(b, word)
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:8])
+}
+
+// digestRoutes returns the SHA-256 of what the routes say, each text preceded by
+// its length, so that no two configurations read the same.
+func digestRoutes(mode Mode, routes []Route) [sha256.Size]byte {
+	b := appendTexts(nil, fmt.Sprint(mode))
+	for _, r := range routes {
 		b = appendTexts(b, "route", r.Name, r.When.Text, r.Pick.Text, fmt.Sprint(r.Otherwise, r.Stop, r.OnError))
 		for _, t := range r.To {
 			b = appendTexts(b, "to", t.Primary)
@@ -21,13 +40,33 @@ func digest(c *Config) string {
 			b = appendTexts(b, "split", r.By.Text, fmt.Sprint(r.Split))
 		}
 	}
-	for _, s := range c.Subscriptions {
-		b = appendTexts(b, "subscription", s.Endpoint, s.When.Text, s.Tenant)
-		b = appendTexts(b, s.Types...)
-		b = appendTexts(b, s.Environments...)
-	}
+	return sha256.Sum256(b)
+}
+
+// sum returns the SHA-256 of what a subscription says, as a number.
+func (s *subscription) sum() (out [4]uint64) {
+	b := appendTexts(nil, s.target.Endpoint, s.when.Text, s.tenant)
+	b = appendTexts(b, s.patterns()...)
+	b = appendTexts(b, s.environments...)
 	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:8])
+	for i := range out {
+		out[i] = binary.LittleEndian.Uint64(sum[8*i:])
+	}
+	return out
+}
+
+func (s *sums) add(n [4]uint64) {
+	var carry uint64
+	for i := range n {
+		s.subscriptions[i], carry = bits.Add64(s.subscriptions[i], n[i], carry)
+	}
+}
+
+func (s *sums) subtract(n [4]uint64) {
+	var borrow uint64
+	for i := range n {
+		s.subscriptions[i], borrow = bits.Sub64(s.subscriptions[i], n[i], borrow)
+	}
 }
 
 // appendTexts appends a list, preceded by its number.

@@ -122,9 +122,9 @@ func (s *Set) Explain(ev *Event, names ...string) *Explanation {
 	e := explainer{set: s, ev: ev, held: d.Held, makers: map[string]string{}}
 	out := &Explanation{
 		Event:  ExplainedEvent{ID: ev.ID, Type: ev.Type, Environment: ev.Environment, Tenant: ev.Tenant},
-		Digest: s.digest, Undecided: d.Undecided, Held: d.Held,
+		Digest: s.Digest(), Undecided: d.Undecided, Held: d.Held,
 		Targets: make([]ExplainedTarget, len(d.Targets)),
-		Total:   len(s.routes) + len(s.subs),
+		Total:   len(s.routes) + len(s.subscriptions()),
 	}
 	for i := range d.Targets {
 		out.Targets[i] = s.explainedTarget(&d.Targets[i])
@@ -178,27 +178,16 @@ type explainer struct {
 // judge tries the rules in the order of Match, and those that had no say as
 // well. Subscriptions that the event is none of are left out unless named.
 func (e *explainer) judge(names []string) {
-	m := e.set.pool.Get().(*matcher)
-	m.set, m.machine.ev = e.set, e.ev
-	defer func() {
-		m.release()
-		e.set.pool.Put(m)
-	}()
+	m := e.set.matcher(e.ev)
+	defer m.release()
 	e.verdicts = make([]verdict, len(e.set.routes))
 	e.judgeRoutes(m, false)
-	for i := range e.set.subs {
-		s := &e.set.subs[i]
+	for _, s := range e.set.subscriptions() {
 		v := verdict{rule: &s.rule, skipped: s.excludes(e.ev)}
 		switch {
 		case v.skipped == "":
 			v.candidate = true
-			v.try(m, func() outcome {
-				o := m.holds(&s.rule)
-				if o == isTrue {
-					m.add(&s.chain)
-				}
-				return o
-			})
+			v.try(m)
 			e.take(&v)
 		case !slices.Contains(names, s.name):
 			continue
@@ -228,7 +217,7 @@ func (e *explainer) judgeRoutes(m *matcher, otherwise bool) {
 		if excuse == "" && e.stopper != "" {
 			v.skipped = e.stopper + " came before"
 		}
-		v.try(m, func() outcome { return m.tryRoute(r) })
+		v.try(m)
 		v.pick = r.pickExpr
 		if r.split != nil {
 			v.by = r.split.expr
@@ -249,10 +238,10 @@ func (e *explainer) heldBefore() bool {
 }
 
 // try evaluates a rule by itself.
-func (v *verdict) try(m *matcher, rule func() outcome) {
+func (v *verdict) try(m *matcher) {
 	m.out = Decision{}
-	clear(m.seen)
-	v.outcome = rule()
+	clear(m.primary)
+	v.outcome = m.alone(v.rule)
 	for i := range m.out.Targets {
 		v.targets = append(v.targets, m.set.explainedTarget(&m.out.Targets[i]))
 	}
@@ -351,12 +340,12 @@ func (e *explainer) describe(shown []int) []RuleExplanation {
 // Known returns an error for the first name that is none of the set's rules,
 // which are named as [Set.Explain] takes them.
 func (s *Set) Known(names ...string) error {
-	known := make(map[string]int, len(s.routes)+len(s.subs))
+	known := make(map[string]int, len(s.routes)+s.subs.size)
 	for i := range s.routes {
 		known[s.routes[i].name] = i
 	}
-	for i := range s.subs {
-		known[s.subs[i].name] = i
+	for i, sub := range s.subscriptions() {
+		known[sub.name] = i
 	}
 	for _, n := range names {
 		if _, ok := known[n]; ok {

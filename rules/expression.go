@@ -156,7 +156,11 @@ func (c *exprCompiler) split(n ast.Node, src file.Source) (*condition, error) {
 	}
 	if !c.plain {
 		if a := native(c.paths, n); a != nil {
-			return &condition{atom: a, cost: a.cost()}, nil
+			var err error
+			if a.each != nil {
+				a.program, err = c.program(n, src)
+			}
+			return &condition{atom: a, cost: a.cost()}, err
 		}
 	}
 	p, err := c.program(n, src)

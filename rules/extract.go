@@ -27,7 +27,7 @@ func (x *extractor) value(w *wanted, depth int) bool {
 	}
 	c := x.next()
 	start, v := x.i, value{}
-	ok := false
+	var ok bool
 	switch c {
 	case '{':
 		v.kind = kindObject

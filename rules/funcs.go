@@ -2,7 +2,10 @@ package rules
 
 import (
 	"regexp"
+	"regexp/syntax"
 	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/expr-lang/expr/builtin"
 	"github.com/expr-lang/expr/conf"
@@ -22,7 +25,7 @@ const (
 	fnUseDeep = "@useDeep" // (value) the value, after charging for everything inside
 	fnIn      = "@in"      // (value, container)
 	fnMatches = "@matches" // (text, *regexProgram)
-	fnGlob    = "@glob"    // (pattern, text)
+	fnGlob    = "@glob"    // (*globPattern, text)
 	fnCIDR    = "@cidr"    // (ip, []netip.Prefix)
 	fnSemver  = "@semver"  // (version, *semver.Constraints)
 	fnHas     = "@has"     // (value, empty counts as missing)
@@ -36,8 +39,42 @@ const (
 
 // regexProgram is a compiled pattern and what it costs.
 type regexProgram struct {
-	re   *regexp.Regexp
-	size int // instructions
+	re    *regexp.Regexp
+	size  int    // instructions
+	start string // what every text that it matches starts with
+}
+
+// newRegexp compiles a pattern, of which vetter has seen that it compiles.
+func newRegexp(pattern string) *regexProgram {
+	p := &regexProgram{re: regexp.MustCompile(pattern), start: regexpStart(pattern)}
+	p.size, _ = programSize(pattern)
+	return p
+}
+
+// regexpStart returns the text that everything the pattern matches starts with.
+// U+FFFD in a pattern also matches bytes that are not UTF-8.
+func regexpStart(pattern string) string {
+	re, err := syntax.Parse(pattern, syntax.Perl)
+	if err != nil {
+		return ""
+	}
+	re = re.Simplify()
+	if re.Op != syntax.OpConcat || len(re.Sub) < 2 || re.Sub[0].Op != syntax.OpBeginText {
+		return ""
+	}
+	l := re.Sub[1]
+	if l.Op != syntax.OpLiteral || l.Flags&syntax.FoldCase != 0 || slices.Contains(l.Rune, utf8.RuneError) {
+		return ""
+	}
+	return string(l.Rune)
+}
+
+// globPattern is a pattern and what every text that it matches starts and ends
+// with.
+type globPattern struct{ text, start, end string }
+
+func newGlob(pattern string) *globPattern {
+	return &globPattern{text: pattern, start: globStart(pattern), end: globEnd(pattern)}
 }
 
 // function is the body of one of the functions above, without the machine in args.
@@ -72,7 +109,7 @@ var functions = map[string]function{
 		if s == nil {
 			return nil, err
 		}
-		return m.glob(a[0].(string), *s)
+		return m.glob(a[0].(*globPattern), *s)
 	},
 	fnCIDR:   cidr,
 	fnSemver: satisfies,
@@ -172,11 +209,7 @@ func matches(m *machine, a []any) (any, error) {
 	case nil:
 		return false, nil
 	case string:
-		p := a[1].(*regexProgram)
-		if err := m.charge(len(s) * p.size / regexpPerStep); err != nil {
-			return nil, err
-		}
-		return p.re.MatchString(s), nil
+		return m.match(a[1].(*regexProgram), s)
 	}
 	return nil, wrongType("string", a[0])
 }
@@ -193,9 +226,25 @@ func textOrMissing(v any) (*string, error) {
 	return nil, wrongType("string", v)
 }
 
-func (m *machine) glob(pattern, s string) (bool, error) {
-	if err := m.charge(len(s) * len(pattern) / globPerStep); err != nil {
+// glob and match cost nothing for a text that starts or ends otherwise: such
+// rules are not even looked at by Match, so they must not fail for their cost.
+
+func (m *machine) glob(p *globPattern, s string) (bool, error) {
+	if !strings.HasPrefix(s, p.start) || !strings.HasSuffix(s, p.end) {
+		return false, nil
+	}
+	if err := m.charge(len(s) * len(p.text) / globPerStep); err != nil {
 		return false, err
 	}
-	return glob(pattern, s), nil
+	return glob(p.text, s), nil
+}
+
+func (m *machine) match(p *regexProgram, s string) (bool, error) {
+	if !strings.HasPrefix(s, p.start) {
+		return false, nil
+	}
+	if err := m.charge(len(s) * p.size / regexpPerStep); err != nil {
+		return false, err
+	}
+	return p.re.MatchString(s), nil
 }

@@ -12,8 +12,10 @@ func native(ps *paths, n ast.Node) *atom {
 		return a
 	case *ast.CallNode:
 		ok = a.fromCall(x)
+	case *ast.BuiltinNode:
+		ok = a.fromAny(ps, x)
 	case *ast.BinaryNode:
-		ok = a.fromBinary(x)
+		ok = a.fromBinary(x) || a.fromElement(ps, x)
 	default:
 		a.kind = isFlag
 		a.path, ok = pathOf(n)
@@ -29,7 +31,7 @@ func native(ps *paths, n ast.Node) *atom {
 func (a *atom) fromCall(x *ast.CallNode) (ok bool) {
 	switch x.Callee.(*ast.IdentifierNode).Value {
 	case "glob":
-		a.kind, a.text = matchesGlob, x.Arguments[0].(*ast.StringNode).Value
+		a.kind, a.glob = matchesGlob, newGlob(x.Arguments[0].(*ast.StringNode).Value)
 		a.path, ok = pathOf(x.Arguments[1])
 	case "has":
 		a.kind = isPresent
@@ -63,6 +65,9 @@ func (a *atom) fromBinary(x *ast.BinaryNode) (ok bool) {
 			a.text = s.Value
 		}
 		return ok
+	case "matches":
+		a.kind, a.regexp = matchesRegexp, newRegexp(right.(*ast.StringNode).Value)
+		return true
 	case "<", "<=", ">", ">=":
 		a.kind = map[string]atomKind{"<": less, "<=": lessOrEqual, ">": greater, ">=": greaterOrEqual}[x.Operator]
 		if a.flipped {
@@ -92,19 +97,105 @@ func (a *atom) equality(right ast.Node) bool {
 	return ok
 }
 
-// membership recognizes path in ["a", "b"].
+// membership recognizes path in ["a", 1].
 func (a *atom) membership(right ast.Node) bool {
+	a.kind = inList
 	list, ok := right.(*ast.ArrayNode)
-	if !ok {
-		return false
-	}
-	a.kind = inTexts
-	for _, e := range list.Nodes {
-		s, ok := e.(*ast.StringNode)
-		if !ok {
+	return ok && a.literals(list.Nodes)
+}
+
+// literals takes over a list that holds texts and numbers only.
+func (a *atom) literals(nodes []ast.Node) bool {
+	for _, e := range nodes {
+		if s, ok := e.(*ast.StringNode); ok {
+			a.texts = append(a.texts, s.Value)
+		} else if n, ok := numberOf(e); ok {
+			a.nums = append(a.nums, n)
+		} else {
 			return false
 		}
-		a.texts = append(a.texts, s.Value)
 	}
 	return true
+}
+
+// fromElement recognizes "x" in path.
+func (a *atom) fromElement(ps *paths, x *ast.BinaryNode) bool {
+	text, isText := x.Left.(*ast.StringNode)
+	list, isPath := pathOf(x.Right)
+	if x.Operator != "in" || !isText || !isPath || list.field != fieldNone {
+		return false
+	}
+	a.kind, a.path, a.texts, a.nums, a.orEmpty = hasElement, list, []string{text.Value}, nil, true
+	a.each = ps.internEach(list, ofElements, "")
+	return true
+}
+
+// fromAny recognizes any(path, # == "x") and any(path, .k == "x"), with in for
+// ==, with further conditions after an and, and with path ?? [].
+func (a *atom) fromAny(ps *paths, x *ast.BuiltinNode) bool {
+	if x.Name != "any" || len(x.Arguments) != 2 {
+		return false
+	}
+	list := x.Arguments[0]
+	if b, ok := list.(*ast.BinaryNode); ok && b.Operator == "??" {
+		empty, ok := b.Right.(*ast.ArrayNode)
+		if a.orEmpty = ok && len(empty.Nodes) == 0; !a.orEmpty {
+			return false
+		}
+		list = b.Left
+	}
+	var ok bool
+	if a.path, ok = pathOf(list); !ok || a.path.field != fieldNone {
+		return false
+	}
+	body := x.Arguments[1].(*ast.PredicateNode).Node
+	a.kind = anyText
+	for { // the first of several: what comes after it is run only for elements that pass it
+		b, ok := body.(*ast.BinaryNode)
+		if !ok || b.Operator != "and" && b.Operator != "&&" {
+			break
+		}
+		a.kind, body = anyGuarded, b.Left
+	}
+	of, key, ok := a.elementTexts(body)
+	if ok {
+		a.each = ps.internEach(a.path, of, key)
+	}
+	return ok
+}
+
+// elementTexts takes over what an element, or a member of it, is compared with.
+func (a *atom) elementTexts(body ast.Node) (of eachOf, key string, ok bool) {
+	b, ok := body.(*ast.BinaryNode)
+	if !ok {
+		return 0, "", false
+	}
+	left, right := b.Left, b.Right
+	if _, ok := left.(*ast.StringNode); ok && b.Operator == "==" {
+		left, right = right, left
+	}
+	switch b.Operator {
+	case "==":
+		ok = a.literals([]ast.Node{right})
+	case "in":
+		var list *ast.ArrayNode
+		if list, ok = right.(*ast.ArrayNode); ok {
+			ok = a.literals(list.Nodes)
+		}
+	default:
+		ok = false
+	}
+	if !ok || len(a.nums) > 0 {
+		return 0, "", false
+	}
+	of = ofElements
+	if m, isMember := unchain(left).(*ast.MemberNode); isMember {
+		name, isText := m.Property.(*ast.StringNode)
+		if !isText {
+			return 0, "", false
+		}
+		of, key, left = ofMember, name.Value, m.Node
+	}
+	p, isPointer := unchain(left).(*ast.PointerNode)
+	return of, key, isPointer && p.Name == ""
 }

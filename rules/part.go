@@ -39,7 +39,7 @@ func newBench() *bench { return &bench{expr: newExprCompiler()} }
 
 // machine returns one that has room for everything compiled so far.
 func (b *bench) machine(ev *Event) *machine {
-	m := newMachine(len(b.expr.paths.slots))
+	m := newMachine(b.expr.plan())
 	m.ev = ev
 	return m
 }

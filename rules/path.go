@@ -58,11 +58,14 @@ func newPaths() *paths {
 	return &paths{slots: map[string]int{}, known: map[string]*path{}, lists: map[string]*each{}}
 }
 
-// take returns what was interned since the last call.
-func (ps *paths) take() reads {
+// take returns what was interned since the last call, nil when nothing was.
+func (ps *paths) take() *reads {
 	r := ps.reads
 	ps.reads = reads{}
-	return r
+	if len(r.paths) == 0 {
+		return nil
+	}
+	return &r
 }
 
 // intern returns the one path that stands for all like it.

@@ -9,7 +9,7 @@ import (
 )
 
 // pick compiles the text of a pick, whose names must be among the endpoints.
-func (c *exprCompiler) pick(text string, endpoints map[string]int) (*vm.Program, []mistake) {
+func (c *exprCompiler) pick(text string, endpoints map[string]string) (*vm.Program, []mistake) {
 	tree, found := c.parse(text)
 	if found != nil {
 		return nil, found
@@ -43,7 +43,7 @@ func isPickType(n *nature.Nature, cache *nature.Cache) bool {
 // pickNames finds, in the tree of a pick, the literals that may become its
 // result, and checks them.
 type pickNames struct {
-	endpoints map[string]int
+	endpoints map[string]string
 	found     []mistake
 }
 

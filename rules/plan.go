@@ -8,11 +8,12 @@ import (
 // plan says what a rule set reads of a payload and where a machine keeps it. It
 // is immutable.
 type plan struct {
-	paths []*path // into data, distinct
-	each  []*each
-	root  *wanted // nil: nothing is read
-	slots int     // for the values of paths, and of all that lead to them
-	lists int     // for what each collects
+	paths  []*path // into data, distinct
+	each   []*each
+	root   *wanted // nil: nothing is read
+	slots  int     // for the values of paths, and of all that lead to them
+	places int     // that are looked at
+	lists  int     // for what each collects
 }
 
 // wanted is a place in a payload at or below which something is read. Every
@@ -75,6 +76,7 @@ func newPlan(ps *paths, read []*path, lists []*each) *plan {
 		return p
 	}
 	p.root = &wanted{slot: ps.slots[keyOf(nil)]}
+	p.places = 1
 	for _, r := range read {
 		p.place(ps, r)
 	}
@@ -92,12 +94,37 @@ func newPlan(ps *paths, read []*path, lists []*each) *plan {
 	return p
 }
 
+// with returns the plan of reading something more.
+func (p *plan) with(ps *paths, more *reads) *plan {
+	if more == nil {
+		return p
+	}
+	read, lists := slices.Clip(p.paths), slices.Clip(p.each)
+	for _, r := range more.paths {
+		if !slices.Contains(p.paths, r) {
+			read = append(read, r)
+		}
+	}
+	for _, e := range more.lists {
+		if !slices.Contains(p.each, e) {
+			lists = append(lists, e)
+		}
+	}
+	if len(read) == len(p.paths) && len(lists) == len(p.each) {
+		return p
+	}
+	return newPlan(ps, read, lists)
+}
+
 // place returns the place of a path, making what is lacking on the way.
 func (p *plan) place(ps *paths, to *path) *wanted {
 	w := p.root
 	for i := range to.steps {
 		s := &to.steps[i]
-		below := func() *wanted { return &wanted{slot: ps.slots[keyOf(to.steps[:i+1])]} }
+		below := func() *wanted {
+			p.places++
+			return &wanted{slot: ps.slots[keyOf(to.steps[:i+1])]}
+		}
 		switch {
 		case !s.isIndex:
 			w = w.member(s.key, below)

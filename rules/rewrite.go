@@ -2,7 +2,6 @@ package rules
 
 import (
 	"net/netip"
-	"regexp"
 
 	"github.com/Masterminds/semver/v3"
 	"github.com/expr-lang/expr/ast"
@@ -152,9 +151,7 @@ func (w *rewriter) binary(x *ast.BinaryNode) ast.Node {
 			return call(x, fnIn, left, right)
 		}
 	case "matches":
-		pattern := x.Right.(*ast.StringNode).Value
-		size, _ := programSize(pattern) // vetter has seen that it compiles
-		return call(x, fnMatches, left, constant(x.Right, &regexProgram{re: regexp.MustCompile(pattern), size: size}))
+		return call(x, fnMatches, left, constant(x.Right, newRegexp(x.Right.(*ast.StringNode).Value)))
 	}
 	return at(x, &ast.BinaryNode{Operator: x.Operator, Left: left, Right: right})
 }
@@ -203,7 +200,7 @@ func (w *rewriter) own(x *ast.CallNode) ast.Node {
 	args := x.Arguments
 	switch x.Callee.(*ast.IdentifierNode).Value {
 	case "glob":
-		return call(x, fnGlob, w.node(args[0]), w.node(args[1]))
+		return call(x, fnGlob, constant(args[0], newGlob(args[0].(*ast.StringNode).Value)), w.node(args[1]))
 	case "cidr":
 		prefixes := make([]netip.Prefix, len(args)-1)
 		for i, a := range args[1:] {

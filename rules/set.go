@@ -10,84 +10,146 @@ import (
 type Set struct {
 	mode      Mode
 	routes    []route
-	subs      []subscription
-	endpoints map[string]int // the number of each name that pick may give
-	backups   map[string][]string
-	digest    string
-	config    Config    // as given
-	pool      sync.Pool // of *matcher
+	otherwise []*route
+	subs      table[string, []*subscription] // by endpoint
+	nextSub   uint64                         // the order of the next subscription
+	root      *node                          // of the index of all rules but otherwise-routes
+	plan      *plan
+
+	endpoints    map[string]string // the names that pick may give
+	environments []string          // the declared ones
+	backups      map[string][]string
+
+	digest sums
+	family *family
 }
 
-// Digest names the rule set: equal configurations of routes and subscriptions,
-// in order and text, have equal digests, whatever lines they stand on. It is
-// stored with deliveries, to tell which rules decided.
+// family is what sets made from one another share: compiled conditions name
+// what they read by numbers that hold for all of them.
+type family struct {
+	mu       sync.Mutex // held while compiling
+	compiler *exprCompiler
+
+	pool sync.Pool // of *matcher
+}
+
+// Digest names the rule set: equal configurations of routes and subscriptions
+// have equal digests, whatever lines they stand on. The order of routes counts,
+// that of subscriptions does not: it changes nothing but the order of targets.
+// It is stored with deliveries, to tell which rules decided.
 func (s *Set) Digest() string {
-	return s.digest
+	return s.digest.String()
+}
+
+// Paths lists the ways into the payload that the rules read, as they are
+// written in expressions, sorted. Nothing else of an event's data is looked at.
+func (s *Set) Paths() []string {
+	out := make([]string, len(s.plan.paths))
+	for i, p := range s.plan.paths {
+		out[i] = p.name()
+	}
+	slices.Sort(out)
+	return out
 }
 
 // Match decides about one event, which must not be nil and must not change
 // meanwhile.
 func (s *Set) Match(ev *Event) Decision {
-	m := s.pool.Get().(*matcher)
-	m.set, m.machine.ev = s, ev
-	m.tryRoutes(false)
+	m := s.matcher(ev)
+	m.find(s.root)
+	m.tryRoutes()
 	m.trySubscriptions()
 	if !m.matched && len(m.out.Held) == 0 {
-		m.tryRoutes(true)
+		m.tryOtherwise()
 	}
 	m.settle()
 	out := m.out
 	m.release()
-	s.pool.Put(m)
 	return out
 }
 
 // matcher is the state of one Match.
 type matcher struct {
 	set     *Set
+	event   Event
 	machine *machine
+	hits    []hit
+	tried   int      // how many rules have been evaluated
+	texts   []string // of lists, while they are being followed
 	out     Decision
 	matched bool
-	seen    []bool // by number of endpoint: is the primary of a target already
+	primary map[string]struct{} // the endpoints of targets, when they are many
+}
+
+// matcher returns a matcher for one event, to be released.
+func (s *Set) matcher(ev *Event) *matcher {
+	m, _ := s.family.pool.Get().(*matcher)
+	if m == nil {
+		m = &matcher{machine: newMachine(s.plan)}
+	}
+	m.set, m.event = s, *ev
+	m.machine.plan, m.machine.ev = s.plan, &m.event
+	return m
 }
 
 func (m *matcher) release() {
+	pool := &m.set.family.pool
 	m.machine.release()
-	m.set, m.out, m.matched = nil, Decision{}, false
-	clear(m.seen)
+	clear(m.hits)
+	clear(m.texts[:cap(m.texts)])
+	clear(m.primary)
+	m.set, m.event, m.hits, m.tried, m.texts, m.out, m.matched = nil, Event{}, m.hits[:0], 0, m.texts[:0], Decision{}, false
+	if cap(m.texts) > keptTexts {
+		m.texts = nil
+	}
+	pool.Put(m)
 }
 
-// tryRoutes tries the routes that are, or are not, otherwise-routes, in order.
-func (m *matcher) tryRoutes(otherwise bool) {
-	for i := range m.set.routes {
-		r := &m.set.routes[i]
-		if r.otherwise != otherwise {
-			continue
-		}
-		first := m.set.mode == MatchFirst || r.stop
-		switch m.tryRoute(r) {
-		case isTrue:
-			m.matched = true
-			if first {
-				return
-			}
-		case isError:
-			// A held route may turn out to match: then those after it would
-			// not have been tried, so they are not.
-			if first && r.hold {
-				return
-			}
-		case isFalse, isMissing:
+// tryRoutes applies the routes that hold, in order.
+func (m *matcher) tryRoutes() {
+	for i := range m.hits {
+		if m.hits[i].rule.route == nil || !m.tryRoute(&m.hits[i]) {
+			return
 		}
 	}
 }
 
-// tryRoute evaluates a route and adds its targets when it matches.
-func (m *matcher) tryRoute(r *route) outcome {
-	if o := m.holds(&r.rule); o != isTrue {
-		return o
+// tryOtherwise applies the otherwise-routes, in order.
+func (m *matcher) tryOtherwise() {
+	for _, r := range m.set.otherwise {
+		if !m.tryRoute(&hit{rule: &r.rule, outcome: isTrue}) {
+			return
+		}
 	}
-	var picked *chain
+}
+
+// tryRoute adds the targets of a route that is true, or reports its failure. It
+// reports whether later routes are to be tried.
+func (m *matcher) tryRoute(h *hit) (further bool) {
+	r := h.rule.route
+	last := m.set.mode == MatchFirst || r.stop
+	o := h.outcome
+	if o == isError {
+		m.fail(h.rule, "when", r.when, h.why)
+	} else {
+		o = m.apply(r)
+	}
+	switch o {
+	case isTrue:
+		m.matched = true
+		return !last
+	case isError:
+		// A held route may turn out to match: then those after it would not
+		// have been tried, so they are not.
+		return !last || !r.hold
+	case isFalse, isMissing:
+	}
+	return true
+}
+
+// apply adds the targets of a route.
+func (m *matcher) apply(r *route) outcome {
+	var picked *Target
 	if r.pick != nil {
 		var why *failure
 		if picked, why = m.pick(r); why != nil {
@@ -98,7 +160,7 @@ func (m *matcher) tryRoute(r *route) outcome {
 			return isMissing
 		}
 	}
-	var chosen *chain
+	var chosen *Target
 	if r.split != nil {
 		var why *failure
 		if chosen, why = r.split.choose(m.machine); why != nil {
@@ -119,37 +181,48 @@ func (m *matcher) tryRoute(r *route) outcome {
 }
 
 func (m *matcher) trySubscriptions() {
-	ev := m.machine.ev
-	for i := range m.set.subs {
-		s := &m.set.subs[i]
-		if s.tenant != "" && s.tenant != ev.Tenant ||
-			!slices.ContainsFunc(s.types, func(t eventTypes) bool { return t.has(ev.Type) }) ||
-			len(s.environments) > 0 && !slices.Contains(s.environments, ev.Environment) {
-			continue
-		}
-		if m.holds(&s.rule) == isTrue {
+	for i := range m.hits {
+		h := &m.hits[i]
+		switch {
+		case h.rule.sub == nil:
+		case h.outcome == isError:
+			m.fail(h.rule, "when", h.rule.when, h.why)
+		default:
 			m.matched = true
-			m.add(&s.chain)
+			m.add(&h.rule.sub.target)
 		}
 	}
 }
 
-// holds evaluates a rule's condition and reports its failure.
-func (m *matcher) holds(r *rule) outcome {
+// holds evaluates a rule's condition.
+func (m *matcher) holds(r *rule) (outcome, *failure) {
+	if r.sub != nil && !r.sub.wants(m.machine.ev) {
+		return isFalse, nil
+	}
 	if r.condition == nil {
-		return isTrue
+		return isTrue, nil
 	}
 	m.machine.begin()
-	o, why := r.condition.eval(m.machine)
-	if o == isError {
+	return r.condition.eval(m.machine)
+}
+
+// alone tries a rule by itself and adds its targets when it matches.
+func (m *matcher) alone(r *rule) outcome {
+	o, why := m.holds(r)
+	switch {
+	case o == isError:
 		m.fail(r, "when", r.when, why)
+	case o == isTrue && r.route != nil:
+		return m.apply(r.route)
+	case o == isTrue:
+		m.add(&r.sub.target)
 	}
 	return o
 }
 
 // pick evaluates a route's pick. It returns nil, nil when there is nothing to
 // send to.
-func (m *matcher) pick(r *route) (*chain, *failure) {
+func (m *matcher) pick(r *route) (*Target, *failure) {
 	m.machine.begin()
 	v, why := m.machine.run(r.pick)
 	if why != nil {
@@ -162,19 +235,20 @@ func (m *matcher) pick(r *route) (*chain, *failure) {
 	if why != nil || len(names) == 0 {
 		return nil, why
 	}
-	for _, n := range names {
-		if _, known := m.set.endpoints[n]; !known {
+	t := Target{Route: r.name}
+	for i, n := range names {
+		known, ok := m.set.endpoints[n]
+		switch {
+		case !ok:
 			return nil, &failure{msg: "the picked name is no endpoint"}
-		}
-	}
-	t := Target{Route: r.name, Endpoint: names[0]}
-	for _, n := range names[1:] {
-		if n != t.Endpoint && !slices.Contains(t.Backups, n) {
-			t.Backups = append(t.Backups, n)
+		case i == 0:
+			t.Endpoint = known
+		case known != t.Endpoint && !slices.Contains(t.Backups, known):
+			t.Backups = append(t.Backups, known)
 		}
 	}
 	t.BackupsSet = len(t.Backups) > 0
-	return &chain{id: m.set.endpoints[t.Endpoint], target: t}, nil
+	return &t, nil
 }
 
 // namesOf returns what a pick gave as a list.
@@ -200,11 +274,37 @@ func namesOf(v any) ([]string, *failure) {
 	return nil, &failure{msg: "pick must give an endpoint name or a list of them, got " + typeName(v)}
 }
 
-// add makes a target of a chain, unless its endpoint has the event already.
-func (m *matcher) add(c *chain) {
-	if !m.seen[c.id] {
-		m.seen[c.id] = true
-		m.out.Targets = append(m.out.Targets, c.target)
+// fewTargets is up to how many targets are looked through for an endpoint.
+const fewTargets = 16
+
+// add adds a target, unless its endpoint has the event already.
+func (m *matcher) add(t *Target) {
+	ts := m.out.Targets
+	if len(ts) <= fewTargets {
+		if slices.ContainsFunc(ts, func(have Target) bool { return have.Endpoint == t.Endpoint }) {
+			return
+		}
+	} else {
+		if len(m.primary) == 0 {
+			m.notePrimaries()
+		}
+		if _, ok := m.primary[t.Endpoint]; ok {
+			return
+		}
+		m.primary[t.Endpoint] = struct{}{}
+	}
+	if ts == nil {
+		m.out.Targets = make([]Target, 0, len(m.hits))
+	}
+	m.out.Targets = append(m.out.Targets, *t)
+}
+
+func (m *matcher) notePrimaries() {
+	if m.primary == nil {
+		m.primary = make(map[string]struct{}, 4*fewTargets)
+	}
+	for i := range m.out.Targets {
+		m.primary[m.out.Targets[i].Endpoint] = struct{}{}
 	}
 }
 

@@ -32,8 +32,8 @@ type split struct {
 }
 
 type share struct {
-	until uint64 // the sum of the weights up to and including this
-	chain chain
+	until  uint64 // the sum of the weights up to and including this
+	target Target
 }
 
 // split compiles the split of a route; nil without one.
@@ -49,7 +49,7 @@ func (k *setCompiler) split(r *Route) *split {
 		k.refuse("split", r.Pos, "", "a split has 2 to %d endpoints, this has %d", maxShares, len(r.Split))
 	}
 	for i, s := range r.Split {
-		id, known := k.endpoints[s.Endpoint]
+		_, known := k.endpoints[s.Endpoint]
 		switch {
 		case !known:
 			k.refuse("split", r.Pos, didYouMean(s.Endpoint, sortedNames(k.endpoints)), "unknown endpoint %q", s.Endpoint)
@@ -59,7 +59,7 @@ func (k *setCompiler) split(r *Route) *split {
 			k.refuse("split", r.Pos, "", "the weight of %q must be from 0 to %d", s.Endpoint, maxWeight)
 		}
 		out.total += uint64(max(0, s.Weight))
-		out.shares = append(out.shares, share{out.total, chain{id: id, target: Target{Route: r.Name, Endpoint: s.Endpoint}}})
+		out.shares = append(out.shares, share{out.total, Target{Route: r.Name, Endpoint: s.Endpoint}})
 	}
 	if out.total == 0 {
 		k.refuse("split", r.Pos, "", "all weights are 0: nobody would get anything")
@@ -88,9 +88,9 @@ func (c *exprCompiler) splitKey(text string) (*vm.Program, []mistake) {
 	return p, nil
 }
 
-// choose returns the chain for the event. An event without the key is split by
+// choose returns the target for the event. An event without the key is split by
 // its id: which endpoint it goes to matters less than that it goes to one.
-func (s *split) choose(m *machine) (*chain, *failure) {
+func (s *split) choose(m *machine) (*Target, *failure) {
 	key := m.ev.ID
 	if s.by != nil {
 		m.begin()
@@ -108,8 +108,8 @@ func (s *split) choose(m *machine) (*chain, *failure) {
 	return s.of(key), nil
 }
 
-// of returns the chain for a key.
-func (s *split) of(key string) *chain {
+// of returns the target for a key.
+func (s *split) of(key string) *Target {
 	place, _ := bits.Mul64(hashOf(key), s.total) // the hash as a fraction, times total
 	i, _ := slices.BinarySearchFunc(s.shares, place, func(sh share, place uint64) int {
 		if sh.until <= place {
@@ -117,7 +117,7 @@ func (s *split) of(key string) *chain {
 		}
 		return 1
 	})
-	return &s.shares[i].chain
+	return &s.shares[i].target
 }
 
 // hashOf is the first 8 bytes of a SHA-256, big endian. It never changes: what

@@ -70,7 +70,7 @@ func TestSplitIsForEver(t *testing.T) {
 	s := splitOf(t, "a 1 b 1 c 1")
 	var got strings.Builder
 	for i := range 30 {
-		got.WriteString(s.of(fmt.Sprintf("key-%d", i)).target.Endpoint)
+		got.WriteString(s.of(fmt.Sprintf("key-%d", i)).Endpoint)
 	}
 	if want := "ccbccacbaabaabbaaabbbbcbacbcca"; got.String() != want {
 		t.Errorf("got %s, want %s", got.String(), want)
@@ -83,7 +83,7 @@ func TestSplitIsInProportion(t *testing.T) {
 	s := splitOf(t, "a 90 b 9 c 1")
 	count := map[string]float64{}
 	for i := range keys {
-		count[s.of(fmt.Sprintf("evt_%d", i)).target.Endpoint]++
+		count[s.of(fmt.Sprintf("evt_%d", i)).Endpoint]++
 	}
 	for endpoint, part := range map[string]float64{"a": 0.9, "b": 0.09, "c": 0.01} {
 		// Four standard deviations: the keys are always the same ones.
@@ -99,7 +99,7 @@ func TestMovingWeightMovesNoKeyTheOtherWay(t *testing.T) {
 	moved := 0
 	for i := range 10_000 {
 		key := fmt.Sprintf("evt_%d", i)
-		was, is := before.of(key).target.Endpoint, after.of(key).target.Endpoint
+		was, is := before.of(key).Endpoint, after.of(key).Endpoint
 		if was == "b" && is == "a" {
 			t.Fatalf("%s went back", key)
 		}
