@@ -51,14 +51,14 @@ func cluesOf(c *condition) clues {
 		return c.atom.clues()
 	case not:
 		// Only a double negation: a part that is false is true when negated.
-		if p := c.parts[0]; p.op == not {
-			return cluesOf(p.parts[0])
+		if p := &c.parts[0]; p.op == not {
+			return cluesOf(&p.parts[0])
 		}
 		return nil
 	case or:
 		all := clues{}
-		for _, p := range c.parts {
-			more := cluesOf(p)
+		for i := range c.parts {
+			more := cluesOf(&c.parts[i])
 			if more == nil || len(all)+len(more) > maxClues {
 				return nil
 			}
@@ -67,8 +67,8 @@ func cluesOf(c *condition) clues {
 		return all
 	default: // and: any part's will do
 		var best clues
-		for _, p := range c.parts {
-			if cs := cluesOf(p); cs != nil && (best == nil || cs.vagueness() < best.vagueness()) {
+		for i := range c.parts {
+			if cs := cluesOf(&c.parts[i]); cs != nil && (best == nil || cs.vagueness() < best.vagueness()) {
 				best = cs
 			}
 		}
@@ -211,12 +211,12 @@ func (r *rule) clues() []clues {
 	if r.condition == nil {
 		return sets
 	}
-	parts := []*condition{r.condition}
+	parts := []condition{*r.condition}
 	if r.condition.op == and {
 		parts = r.condition.parts
 	}
-	for _, p := range parts {
-		if cs := cluesOf(p); cs != nil && len(sets) < maxSets {
+	for i := range parts {
+		if cs := cluesOf(&parts[i]); cs != nil && len(sets) < maxSets {
 			sets = append(sets, cs)
 		}
 	}

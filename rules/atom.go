@@ -40,7 +40,6 @@ const (
 // randomized test holds them to.
 type atom struct {
 	kind    atomKind
-	at      int  // the place, in characters of the expression
 	data    bool // it reads the payload
 	path    *path
 	text    string
@@ -68,15 +67,15 @@ func (a *atom) cost() uint8 {
 	return c
 }
 
-func (a *atom) eval(m *machine) (outcome, *failure) {
-	if a.data {
-		if !m.extract() {
-			return isError, &failure{at: a.at, msg: errPayload.msg}
-		}
+// eval returns the outcome and, when it is error, why. at is the place of the
+// atom in its expression, in characters.
+func (a *atom) eval(m *machine, at int) (outcome, *failure) {
+	if a.data && !m.ready() {
+		return isError, &failure{at: at, msg: errPayload.msg}
 	}
 	switch a.kind {
 	case onMachine:
-		return a.run(m)
+		return a.run(m, at)
 	case constantly:
 		return outcomeOf(a.truth), nil
 	case equalsText:
@@ -100,13 +99,13 @@ func (a *atom) eval(m *machine) (outcome, *failure) {
 		}
 		return outcomeOf(!m.at(a.path).isNil()), nil
 	case isFlag:
-		return a.flag(m)
+		return a.flag(m, at)
 	case hasPrefix, hasSuffix, contains, matchesGlob, matchesRegexp:
-		return a.compareText(m)
+		return a.compareText(m, at)
 	case anyText, anyGuarded, hasElement:
-		return a.compareElements(m)
+		return a.compareElements(m, at)
 	default:
-		return a.compareNumber(m.at(a.path))
+		return a.compareNumber(m.at(a.path), at)
 	}
 }
 
@@ -121,10 +120,10 @@ func asCondition(at int, v any) (outcome, *failure) {
 	return isError, expected(at, "bool", v)
 }
 
-func (a *atom) run(m *machine) (outcome, *failure) {
+func (a *atom) run(m *machine, at int) (outcome, *failure) {
 	v, why := m.run(a.program)
 	if why == nil {
-		return asCondition(a.at, v)
+		return asCondition(at, v)
 	}
 	if why.missing {
 		return isMissing, nil
@@ -132,12 +131,12 @@ func (a *atom) run(m *machine) (outcome, *failure) {
 	return isError, why
 }
 
-func (a *atom) compareText(m *machine) (outcome, *failure) {
+func (a *atom) compareText(m *machine, at int) (outcome, *failure) {
 	s, ok := m.text(a.path)
 	if !ok {
 		switch v := m.at(a.path); {
 		case !v.isNil():
-			return isError, wanting(a.at, "string", v)
+			return isError, wanting(at, "string", v)
 		case a.kind == matchesGlob:
 			return isMissing, nil
 		}
@@ -158,7 +157,7 @@ func (a *atom) compareText(m *machine) (outcome, *failure) {
 			ok, err = m.match(a.regexp, s)
 		}
 		if err != nil {
-			return isError, &failure{at: a.at, msg: err.Error()}
+			return isError, &failure{at: at, msg: err.Error()}
 		}
 	}
 	return outcomeOf(ok), nil
@@ -176,7 +175,7 @@ func (a *atom) listed(m *machine) bool {
 // compareElements looks for the texts among those collected of a list. What
 // they do not decide is run: other values than lists, and the rest of a guarded
 // condition.
-func (a *atom) compareElements(m *machine) (outcome, *failure) {
+func (a *atom) compareElements(m *machine, at int) (outcome, *failure) {
 	switch v := m.at(a.path); {
 	case v.isNil():
 		if a.orEmpty {
@@ -184,19 +183,19 @@ func (a *atom) compareElements(m *machine) (outcome, *failure) {
 		}
 		return isMissing, nil
 	case v.kind != kindList:
-		return a.run(m)
+		return a.run(m, at)
 	}
 	found := slices.ContainsFunc(m.textsOf(a.each), func(s string) bool { return slices.Contains(a.texts, s) })
 	if found && a.kind == anyGuarded {
-		return a.run(m)
+		return a.run(m, at)
 	}
 	return outcomeOf(found), nil
 }
 
 // flag is the outcome of the value itself.
-func (a *atom) flag(m *machine) (outcome, *failure) {
+func (a *atom) flag(m *machine, at int) (outcome, *failure) {
 	if a.path.field != fieldNone {
-		return isError, expected(a.at, "bool", "")
+		return isError, expected(at, "bool", "")
 	}
 	switch v := m.at(a.path); {
 	case v.kind == kindBool:
@@ -204,7 +203,7 @@ func (a *atom) flag(m *machine) (outcome, *failure) {
 	case v.isNil():
 		return isMissing, nil
 	default:
-		return isError, wanting(a.at, "bool", v)
+		return isError, wanting(at, "bool", v)
 	}
 }
 
@@ -219,7 +218,7 @@ func (n number) equals(v *value) bool {
 	return n.f == v.num.f
 }
 
-func (a *atom) compareNumber(v *value) (outcome, *failure) {
+func (a *atom) compareNumber(v *value, at int) (outcome, *failure) {
 	switch {
 	case v.kind == kindNumber && v.num.isInt && a.num.isInt:
 		return outcomeOf(ordered(a.kind, v.num.i, a.num.i)), nil
@@ -232,7 +231,7 @@ func (a *atom) compareNumber(v *value) (outcome, *failure) {
 	if a.flipped {
 		l, r, op = r, l, operators[mirrored[a.kind]]
 	}
-	return isError, &failure{at: a.at, msg: "cannot compute " + l + " " + op + " " + r}
+	return isError, &failure{at: at, msg: "cannot compute " + l + " " + op + " " + r}
 }
 
 func ordered[N int | float64](k atomKind, a, b N) bool {

@@ -27,11 +27,11 @@ func (s *Set) Change(remove []string, add []Subscription) (*Set, error) {
 	out := *s
 	k := newSetCompiler(s.mode, s.family.compiler)
 	k.environments = s.environments
-	k.old.conditions = map[string]*rule{}
+	k.old.conditions = map[string]compiled{}
 	for _, name := range remove {
 		for _, sub := range out.subs.get(name) {
 			out.remove(sub)
-			k.old.conditions[sub.when.Text] = &sub.rule
+			k.old.conditions[sub.when.Text] = compiled{sub.condition, sub.reads}
 		}
 		out.subs = out.subs.without(name)
 	}
@@ -87,13 +87,13 @@ const manySlots = 1 << 10
 // known returns what a set has compiled. Picks name endpoints, so they are good
 // for the same ones only.
 func (s *Set) known(endpoints []string) known {
-	k := known{conditions: make(map[string]*rule, len(s.routes)+s.subs.size)}
+	k := known{conditions: make(map[string]compiled, len(s.routes)+s.subs.size)}
 	for i := range s.routes {
-		k.conditions[s.routes[i].when.Text] = &s.routes[i].rule
+		k.conditions[s.routes[i].when.Text] = compiled{s.routes[i].condition, s.routes[i].reads}
 	}
 	s.subs.all(func(_ string, subs []*subscription) bool {
 		for _, sub := range subs {
-			k.conditions[sub.when.Text] = &sub.rule
+			k.conditions[sub.when.Text] = compiled{sub.condition, sub.reads}
 		}
 		return true
 	})

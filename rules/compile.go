@@ -13,7 +13,7 @@ import (
 // Compile makes a rule set. Its error is of type Diagnostics and holds every
 // mistake of every route and subscription.
 func Compile(c Config) (*Set, error) {
-	return compile(c, newFamily(), known{})
+	return compile(c, newFamily(), known{conditions: map[string]compiled{}})
 }
 
 func newFamily() *family { return &family{compiler: newExprCompiler()} }
@@ -22,6 +22,8 @@ func newFamily() *family { return &family{compiler: newExprCompiler()} }
 func compile(c Config, f *family, old known) (*Set, error) {
 	k := newSetCompiler(c.Mode, f.compiler)
 	k.environments, k.old = c.Environments, old
+	f.compiler.atoms = map[string]*atom{}
+	defer func() { f.compiler.atoms = nil }()
 	for _, name := range c.Endpoints {
 		k.endpoints[name] = name
 	}
@@ -115,8 +117,13 @@ func newSetCompiler(mode Mode, expr *exprCompiler) *setCompiler {
 
 // known are expressions that have been compiled before, by their texts.
 type known struct {
-	conditions map[string]*rule
+	conditions map[string]compiled
 	picks      map[string]*route // of which the names have been checked
+}
+
+type compiled struct {
+	condition *condition
+	reads     *reads
 }
 
 func (k *setCompiler) refuse(field string, pos Pos, hint, format string, args ...any) {
@@ -189,13 +196,16 @@ func (k *setCompiler) rule(name string, pos Pos, when Expr, e OnError) rule {
 	if when.Text == "" {
 		return out
 	}
-	if same := k.old.conditions[when.Text]; same != nil {
+	if same, ok := k.old.conditions[when.Text]; ok {
 		out.condition, out.reads = same.condition, same.reads
 		return out
 	}
 	c, found := k.expr.condition(when.Text)
 	k.refuseExpr("when", when, found)
 	out.condition, out.reads = c, k.expr.paths.take()
+	if found == nil {
+		k.old.conditions[when.Text] = compiled{c, out.reads}
+	}
 	return out
 }
 
@@ -293,14 +303,14 @@ func (s *subscription) patterns() []string {
 
 // rule is what a route and a subscription have in common.
 type rule struct {
+	condition *condition // nil: always
+	route     *route     // that it is of, or
+	sub       *subscription
+	order     uint64 // its place among the rules of the set
+	reads     *reads // of the condition; nil when it reads no payload
 	name      string
 	pos       Pos
 	when      Expr
-	condition *condition // nil: always
-	reads     *reads     // of the condition; nil when it reads no payload
-	order     uint64     // its place among the rules of the set
-	route     *route     // that it is of, or
-	sub       *subscription
 	hold      bool // what to do on error
 }
 

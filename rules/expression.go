@@ -23,6 +23,7 @@ type exprCompiler struct {
 	check *conf.Config
 	run   *conf.Config
 	paths *paths
+	atoms map[string]*atom // those without a program, while a whole set is compiled
 
 	// plain leaves every atom to the expr machine; the randomized test
 	// compares the two.
@@ -154,21 +155,44 @@ func (c *exprCompiler) split(n ast.Node, src file.Source) (*condition, error) {
 			return c.join(not, src, x.Node)
 		}
 	}
-	if !c.plain {
-		if a := native(c.paths, n); a != nil {
-			var err error
-			if a.each != nil {
-				a.program, err = c.program(n, src)
-			}
-			return &condition{atom: a, cost: a.cost()}, err
-		}
-	}
-	p, err := c.program(n, src)
+	a, err := c.atom(n, src)
 	if err != nil {
 		return nil, err
 	}
-	a := &atom{at: n.Location().From, data: readsData(n), program: p}
-	return &condition{atom: a, cost: a.cost()}, nil
+	return &condition{atom: a, at: n.Location().From, cost: a.cost()}, nil
+}
+
+// atom compiles what has no and, or, not.
+func (c *exprCompiler) atom(n ast.Node, src file.Source) (a *atom, err error) {
+	if !c.plain {
+		a = native(c.paths, n)
+	}
+	switch {
+	case a == nil:
+		a = &atom{data: readsData(n)}
+	case a.each == nil:
+		return c.same(a), nil
+	}
+	a.program, err = c.program(n, src)
+	return a, err
+}
+
+// same returns an equal atom that has been compiled before, if there is one.
+// Many rules ask the same of an event; what they share stays in the processor's
+// caches.
+func (c *exprCompiler) same(a *atom) *atom {
+	if c.atoms == nil {
+		return a
+	}
+	key := fmt.Sprintf("%d %p %q %q %v %v %t %t %p", a.kind, a.path, a.text, a.texts, a.num, a.nums, a.flipped, a.truth, a.regexp)
+	if a.glob != nil {
+		key += a.glob.text
+	}
+	if known := c.atoms[key]; known != nil {
+		return known
+	}
+	c.atoms[key] = a
+	return a
 }
 
 func (c *exprCompiler) join(op connective, src file.Source, parts ...ast.Node) (*condition, error) {
@@ -182,10 +206,11 @@ func (c *exprCompiler) join(op connective, src file.Source, parts ...ast.Node) (
 		if p.op == op && op != not {
 			out.parts = append(out.parts, p.parts...)
 		} else {
-			out.parts = append(out.parts, p)
+			out.parts = append(out.parts, *p)
 		}
 	}
-	slices.SortStableFunc(out.parts, func(a, b *condition) int { return int(a.cost) - int(b.cost) })
+	slices.SortStableFunc(out.parts, func(a, b condition) int { return int(a.cost) - int(b.cost) })
+	out.parts = slices.Clip(out.parts)
 	return out, nil
 }
 

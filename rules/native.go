@@ -4,7 +4,7 @@ import "github.com/expr-lang/expr/ast"
 
 // native returns the atom for a node of a common shape, or nil.
 func native(ps *paths, n ast.Node) *atom {
-	a := &atom{at: n.Location().From}
+	a := &atom{}
 	var ok bool
 	switch x := n.(type) {
 	case *ast.BoolNode:

@@ -44,9 +44,10 @@ const (
 // condition is a tree of and, or and not over atoms.
 type condition struct {
 	op    connective
-	parts []*condition // two or more for and, or; one for not
-	atom  *atom        // for leaf
-	cost  uint8        // the highest of its atoms
+	cost  uint8       // the highest of its atoms
+	at    int         // of a leaf: its place, in characters of the expression
+	atom  *atom       // of a leaf
+	parts []condition // two or more for and, or; one for not
 }
 
 // The ranks of outcomes, by outcome: the highest of the parts is the result.
@@ -61,7 +62,7 @@ var (
 func (c *condition) eval(m *machine) (outcome, *failure) {
 	switch c.op {
 	case leaf:
-		return c.atom.eval(m)
+		return c.atom.eval(m, c.at)
 	case not:
 		o, why := c.parts[0].eval(m)
 		switch o {
@@ -73,21 +74,24 @@ func (c *condition) eval(m *machine) (outcome, *failure) {
 		}
 		return o, why
 	case and:
-		return c.combine(m, isTrue, &andRank)
+		return c.combine(m, isTrue, isFalse, &andRank)
 	default:
-		return c.combine(m, isFalse, &orRank)
+		return c.combine(m, isFalse, isTrue, &orRank)
 	}
 }
 
-func (c *condition) combine(m *machine, result outcome, rank *[4]uint8) (outcome, *failure) {
-	var why *failure
-	for _, p := range c.parts {
-		o, w := p.eval(m)
-		if rank[o] > rank[result] {
+// combine starts from the outcome of no parts and stops at the one that settles
+// the result.
+func (c *condition) combine(m *machine, start, settled outcome, rank *[4]uint8) (outcome, *failure) {
+	result, why := start, (*failure)(nil)
+	for i := range c.parts {
+		o, w := c.parts[i].eval(m)
+		switch {
+		case o == start:
+		case o == settled:
+			return o, nil
+		case rank[o] > rank[result]:
 			result, why = o, w
-		}
-		if rank[result] == 3 {
-			return result, nil
 		}
 	}
 	return result, why

@@ -7,6 +7,9 @@ type slot struct {
 	isBoxed bool
 }
 
+// ready is extract, quick when it has been called before.
+func (m *machine) ready() bool { return m.extracted && !m.bad || m.extract() }
+
 // extract takes what the plan reads out of the event's payload, once per event.
 // It reports whether the payload is JSON, or none.
 func (m *machine) extract() bool {
@@ -34,7 +37,7 @@ func (m *machine) extract() bool {
 // at returns the value of a path into the payload. An undecodable payload gives
 // none; who needs to tell asks extract.
 func (m *machine) at(p *path) *value {
-	if !m.extract() || p.slot >= len(m.slots) {
+	if !m.ready() || p.slot >= len(m.slots) {
 		return &absent
 	}
 	return &m.slots[p.slot].value
@@ -110,7 +113,7 @@ func (m *machine) forgetPayload() {
 
 // textsOf returns the texts that an each collects. They are views, as value's.
 func (m *machine) textsOf(e *each) []string {
-	if !m.extract() || e.slot >= len(m.lists) {
+	if !m.ready() || e.slot >= len(m.lists) {
 		return nil
 	}
 	return m.lists[e.slot]
