@@ -155,20 +155,20 @@ func listed(names []string) string {
 // they name it.
 func (s *Set) rulesTo(endpoint string) []string {
 	var out []string
-	to := func(c *chain) bool { return c.target.Endpoint == endpoint }
+	to := func(t Target) bool { return t.Endpoint == endpoint }
 	for i := range s.routes {
 		r := &s.routes[i]
-		named := r.pick != nil || slices.ContainsFunc(r.to, func(c chain) bool { return to(&c) })
+		named := r.pick != nil || slices.ContainsFunc(r.to, to)
 		if r.split != nil {
-			named = named || slices.ContainsFunc(r.split.shares, func(sh share) bool { return to(&sh.chain) })
+			named = named || slices.ContainsFunc(r.split.shares, func(sh share) bool { return to(sh.target) })
 		}
 		if named {
 			out = append(out, r.name)
 		}
 	}
-	for i := range s.subs {
-		if to(&s.subs[i].chain) {
-			out = append(out, s.subs[i].name)
+	for _, sub := range s.subscriptions() {
+		if to(sub.target) {
+			out = append(out, sub.name)
 		}
 	}
 	return out

@@ -66,8 +66,8 @@ func newCounter(s *Set) *counter {
 		r := &s.routes[i]
 		c.add(&r.rule, r.pick != nil || r.split != nil)
 	}
-	for i := range s.subs {
-		c.add(&s.subs[i].rule, false)
+	for _, sub := range s.subscriptions() {
+		c.add(&sub.rule, false)
 	}
 	return c
 }
