@@ -231,13 +231,13 @@ type Settlement struct {
 
 // Journal is the half of a store that people look at. Reads see every committed change.
 type Journal interface {
+	Search
+
 	// Event finds an event by id. Ids are unique per tenant and source only: among several the newest is returned, unless
 	// tenant (when not nil) narrows it.
 	Event(ctx context.Context, id string, tenant *string) (*EventRecord, error)
 	// Delivery finds a delivery with its transitions by its public id.
 	Delivery(ctx context.Context, id string) (*DeliveryRecord, error)
-	// Deliveries lists deliveries, newest event first, without transitions.
-	Deliveries(ctx context.Context, q DeliveryQuery) (DeliveryPage, error)
 	// Counts over all deliveries kept, by state.
 	Counts(ctx context.Context) (Counts, error)
 	// LaneCounts are the counts by home lane, without Events; lanes without deliveries are left out. It reads one row per
@@ -262,25 +262,6 @@ type EventRecord struct {
 type DeliveryRecord struct {
 	Delivery    *Delivery
 	Transitions []Transition
-}
-
-// DeliveryQuery narrows a listing; zero values do not.
-type DeliveryQuery struct {
-	State    *State
-	Endpoint string // primary, or the target it is at
-	Type     string // event type
-	EventID  string
-	Since    time.Time // accepted at or after
-	Until    time.Time // accepted before
-	Limit    int       // 1–500; default 50
-	Cursor   string    // from DeliveryPage.Next
-}
-
-// DeliveryPage is one page of a listing. A page may be short, even empty, with Next set: a search examines a bounded
-// number of rows per call.
-type DeliveryPage struct {
-	Items []*Delivery
-	Next  string // empty on the last page
 }
 
 // Counts of deliveries by state, and of events.

@@ -172,6 +172,7 @@ func (o *appendOp) build(tx *tx) error {
 		if ev.Routing == delivery.Undecided {
 			putKey(tx.b, undecidedKey(ev.Seq))
 		}
+		tx.markEvent(ev)
 		for ord, d := range a.Deliveries {
 			d.Event, d.Ord = ev, uint16(ord)
 			d.ID = tx.ids.encode(d.Key())
@@ -181,7 +182,7 @@ func (o *appendOp) build(tx *tx) error {
 				ln, lines = lines[0], lines[1:]
 			}
 			o.placed = append(o.placed, tx.place(d, ln))
-			tx.born(d.Chain[0])
+			tx.born(d)
 		}
 	}
 	return nil
@@ -212,6 +213,7 @@ func (o *appendOp) look(tx *tx) error {
 func (tx *tx) place(d *delivery.Delivery, ln *orderLine) placed {
 	t := turnOf(d)
 	if ln != nil && !tx.join(ln, d.Key(), t) {
+		tx.markWaiting(d.Key(), t)
 		return behind
 	}
 	if tx.handover != nil && tx.handover.Reserve(d) {

@@ -60,7 +60,9 @@ type committer struct {
 	handed   map[delivery.Key]handedOver // what the engine holds; bounded by its windows
 	counts   counts
 	marks    marks
-	spare    op // did not fit in the last commit
+	marked   map[blockTerm]struct{} // rows of the index of blocks known to be written
+	active   map[string]uint64      // by endpoint: the last slice of time it was marked in
+	spare    op                     // did not fit in the last commit
 	outages
 }
 
@@ -222,6 +224,7 @@ func (s *Store) commitGroup(g group) {
 	if err == nil {
 		tx.tell()
 	} else {
+		s.forgetMarks()
 		s.giveUp(err)
 	}
 	for _, o := range built {
@@ -278,6 +281,7 @@ func (tx *tx) enqueue(k delivery.Key, t turn, tell bool) {
 	key := t.waitingKey(k)
 	put(tx.b, key, t.encode())
 	lane, movable, at, _ := parseWaiting(key)
+	tx.markWaiting(k, t)
 	tx.queued = append(tx.queued, queuedRow{lane, movable, at, tell})
 }
 

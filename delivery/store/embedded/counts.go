@@ -141,7 +141,10 @@ func (tx *tx) accept() {
 }
 
 // born counts a new delivery.
-func (tx *tx) born(home string) { tx.count(home, func(t *tally) { t[delivery.Pending]++ }) }
+func (tx *tx) born(d *delivery.Delivery) {
+	tx.count(d.Chain[0], func(t *tally) { t[delivery.Pending]++ })
+	tx.mark(d.Event.Seq, termOf(termEndpoint, d.Chain[0]))
+}
 
 // moved counts a change of state.
 func (tx *tx) moved(home string, from, to delivery.State) {

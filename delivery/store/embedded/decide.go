@@ -78,10 +78,13 @@ func (o *decideOp) build(tx *tx) error {
 		plan = append(plan, d)
 		if t := turnOf(d); lines[i] == nil || tx.join(lines[i], d.Key(), t) {
 			tx.enqueue(d.Key(), t, true)
+		} else {
+			tx.markWaiting(d.Key(), t)
 		}
-		tx.born(d.Chain[0])
+		tx.born(d)
 	}
 	put(tx.b, eventKey(o.seq), appendEvent(newRecord(len(ev.Body)+320+64*len(plan)), ev, plan))
+	tx.markRouting(o.seq, o.routing)
 	if o.routing != delivery.Undecided {
 		remove(tx.b, undecidedKey(o.seq))
 	}

@@ -20,8 +20,11 @@ import (
 //	o home 0 hash                     who heads the line of an ordering key        overwritten; see order.go
 //	s home 0 hash joined seq ord      successor in that line                       set once, single-deleted
 //	d seq ord step                    transition: what happened and the state after it
-//	x lane 0 at seq ord step          attempts by endpoint and time                no value
-//	f outcome 0 at seq ord step       failed attempts by class and time            no value
+//	x lane 0 at seq ord step          attempts by endpoint and time                attemptHint
+//	f outcome 0 at seq ord step       failed attempts by class and time            attemptHint
+//	y tenant 0 at seq ord step        attempts by tenant (hashed) and time         attemptHint
+//	t slice lane                      endpoints with attempts in a slice of time   no value; see list_attempts.go
+//	b term block                      blocks of events with a term                 no value; see blocks.go
 //	l lane                            LaneState
 //	u seq                             undecided event                              no value
 //	c lane                            counts by home lane; c alone: last seq and events accepted
@@ -39,6 +42,9 @@ const (
 	kindTransition = 'd'
 	kindByEndpoint = 'x'
 	kindByOutcome  = 'f'
+	kindByTenant   = 'y'
+	kindActive     = 't'
+	kindBlock      = 'b'
 	kindLane       = 'l'
 	kindUndecided  = 'u'
 	kindCount      = 'c'

@@ -69,11 +69,13 @@ type Store struct {
 
 	totals  atomic.Pointer[delivery.Counts] // published by the committer after each commit, as is pending
 	pending sync.Map                        // home lane -> *atomic.Uint64
+	indexed atomic.Uint64                   // see indexedKey
 	expired atomic.Uint64                   // commits that took waiting deliveries away behind the lanes' backs
 	lanes   laneTable
 	flights flightTable
 	bad     badRecords
 	sweeps  sync.Mutex // one Prune at a time
+	swept   indexSweep
 	use     use
 
 	reopening sync.WaitGroup
@@ -163,6 +165,9 @@ func (s *Store) load(c *conn) error {
 	}
 	if err := s.loadMarks(c); err != nil {
 		return fmt.Errorf("load the sweeps' marks: %w", err)
+	}
+	if err := s.loadIndexed(c); err != nil {
+		return fmt.Errorf("load the mark of the index: %w", err)
 	}
 	return nil
 }

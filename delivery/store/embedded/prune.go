@@ -31,6 +31,9 @@ func (s *Store) Prune(ctx context.Context, p delivery.Prune) (expired, deleted i
 		if deleted, err = s.sweep(ctx, &retention{before: p.Now.Add(-p.Retention)}); err != nil {
 			return expired, deleted, fmt.Errorf("delete what is old: %w", err)
 		}
+		if err = s.pruneIndex(ctx, p.Now.Add(-p.Retention)); err != nil {
+			return expired, deleted, fmt.Errorf("delete index rows of what is old: %w", err)
+		}
 	}
 	return expired, deleted, nil
 }
@@ -160,7 +163,7 @@ func (s *Store) sweptEvent(events, trans *pebble.Iterator) (*sweptEvent, error) 
 			s.bad.note(s, key, val, err)
 			continue
 		}
-		e.rows = append(e.rows, indexKeys(k, &t)...)
+		e.rows = append(e.rows, indexKeys(k, &t, ev.Tenant)...)
 		if int(k.Ord) < len(ds) {
 			ds[k.Ord].Progress, e.ended[k.Ord] = t.Progress, t.At
 		}

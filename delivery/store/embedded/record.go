@@ -159,8 +159,60 @@ func appendPlan(b []byte, plan []*delivery.Delivery) []byte {
 	return b
 }
 
+// eventHead is what a search asks of an event. Its slices alias the record.
+type eventHead struct {
+	accepted                     time.Time
+	routing                      delivery.Routing
+	id, typ, environment, tenant []byte
+	plans                        []byte
+}
+
+// headOf reads an event's head without copying anything.
+func headOf(key, val []byte) (h eventHead, err error) {
+	d, err := open(key, val)
+	if err != nil {
+		return h, err
+	}
+	h.accepted = d.time()
+	flags := d.byte()
+	h.routing = delivery.Routing(d.byte())
+	if flags&flagSpan != 0 {
+		_ = d.take(spanSize)
+	}
+	_ = d.take(16)
+	_, _ = d.uint(), d.uint()
+	h.id, h.typ, h.environment, h.tenant = d.bytes(), d.bytes(), d.bytes(), d.bytes()
+	for range 6 {
+		_ = d.bytes()
+	}
+	for range d.count() {
+		_ = d.bytes()
+	}
+	_ = d.uint()
+	h.plans = d.bytes()
+	if d.bad {
+		return h, d.err()
+	}
+	return h, nil
+}
+
 // decodeEvent reads an event; with plan, also its deliveries as planned: in their order, without ids.
 func decodeEvent(key, val []byte, plan bool) (*delivery.Event, []*delivery.Delivery, error) {
+	return decodeParts(key, val, plan, true)
+}
+
+// decodeListed reads an event for a listing: with its plan, and without its body unless that is wanted.
+func decodeListed(key, val []byte, body bool) (*delivery.Event, []*delivery.Delivery, error) {
+	return decodeParts(key, val, true, body)
+}
+
+// decodeHeadOnly reads an event without its plan and without its body.
+func decodeHeadOnly(key, val []byte) (*delivery.Event, error) {
+	ev, _, err := decodeParts(key, val, false, false)
+	return ev, err
+}
+
+func decodeParts(key, val []byte, plan, body bool) (*delivery.Event, []*delivery.Delivery, error) {
 	d, err := open(key, val)
 	if err != nil {
 		return nil, nil, err
@@ -187,11 +239,17 @@ func decodeEvent(key, val []byte, plan bool) (*delivery.Event, []*delivery.Deliv
 	}
 	planned := int(d.uint())
 	plans := d.bytes()
-	ev.Body = slices.Clone(d.b)
-	d.b = nil
-	if flags > flagGivenID|flagSpan|flagTest || ev.Routing > delivery.Undecided || ev.DataStart > ev.DataEnd || int(ev.DataEnd) > len(ev.Body) ||
+	if flags > flagGivenID|flagSpan|flagTest || ev.Routing > delivery.Undecided || ev.DataStart > ev.DataEnd || int(ev.DataEnd) > len(d.b) ||
 		planned > delivery.MaxBatch {
 		d.fail()
+	}
+	if body {
+		ev.Body = slices.Clone(d.b)
+	} else {
+		ev.DataStart, ev.DataEnd = 0, 0
+	}
+	if !d.bad {
+		d.b = nil
 	}
 	if err := d.err(); err != nil || !plan {
 		return ev, nil, err

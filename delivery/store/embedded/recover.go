@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/cockroachdb/pebble/v2"
+
 	"github.com/atoship/caddy-webhooks/delivery"
 )
 
@@ -73,6 +75,10 @@ func (tx *tx) lose(r handedRow) error {
 	if err != nil {
 		return err
 	}
+	tenant, err := tx.tenantOf(r.k.Seq)
+	if err != nil {
+		return err
+	}
 	p := r.t.progress
 	p.Step++
 	p.Attempts++
@@ -87,7 +93,7 @@ func (tx *tx) lose(r handedRow) error {
 		Progress: p,
 	}
 	singleDelete(tx.b, r.key)
-	tx.record(r.k, &t, encodeTransition(&t))
+	tx.record(r.k, &t, encodeTransition(&t), tenant)
 	r.t.progress = p
 	if doomed {
 		remove(tx.b, cancelledKey(r.k))
@@ -96,6 +102,19 @@ func (tx *tx) lose(r handedRow) error {
 		tx.enqueue(r.k, r.t, true)
 	}
 	return nil
+}
+
+// tenantOf an event; none when its record is corrupt.
+func (tx *tx) tenantOf(seq uint64) (string, error) {
+	ev, err := getRow(tx.conn, eventKey(seq), decodeHeadOnly)
+	switch {
+	case err == nil:
+		return ev.Tenant, nil
+	case errors.Is(err, pebble.ErrNotFound), tx.bad.skip(tx.Store, tx.conn, eventKey(seq), err):
+		return "", nil
+	default:
+		return "", err
+	}
 }
 
 // handedRow is a handed-over row on disk.

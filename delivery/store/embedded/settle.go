@@ -110,10 +110,10 @@ func (tx *tx) settle(it *settleItem) error {
 		}
 	}
 	tx.takeBack(k, h)
-	tx.record(k, &it.t, it.rec)
+	tx.record(k, &it.t, it.rec, d.Event.Tenant)
 	switch {
 	case ends:
-		tx.moved(t.home(), delivery.Pending, t.progress.State)
+		tx.ended(k, t.home(), t.progress.State)
 	case h.cancelled:
 		tx.end(k, t, cancelled(tx.now))
 	default:
@@ -140,8 +140,16 @@ func (tx *tx) end(k delivery.Key, t turn, e ending) {
 	p.Step++
 	p.State, p.Reason = e.state, e.reason
 	tr := delivery.Transition{At: e.at, Kind: delivery.Ended, Note: e.note, Progress: p}
-	tx.record(k, &tr, encodeTransition(&tr))
-	tx.moved(t.home(), delivery.Pending, e.state)
+	tx.record(k, &tr, encodeTransition(&tr), "")
+	tx.ended(k, t.home(), e.state)
+}
+
+// ended counts the end of a pending delivery. What did not get through is looked for by that.
+func (tx *tx) ended(k delivery.Key, home string, to delivery.State) {
+	tx.moved(home, delivery.Pending, to)
+	if to != delivery.Delivered {
+		tx.mark(k.Seq, stateTerm(to))
+	}
 }
 
 // giveBack puts a delivery back as it was handed over, which the store knows better than the engine. A row that cannot be
@@ -163,21 +171,29 @@ func (tx *tx) giveBack(k delivery.Key, h handedOver) error {
 	return nil
 }
 
-// record writes a transition and its index rows.
-func (tx *tx) record(k delivery.Key, t *delivery.Transition, rec []byte) {
-	step := t.Progress.Step
-	put(tx.b, stepKey(kindTransition, k, step), rec)
-	for _, key := range indexKeys(k, t) {
-		putKey(tx.b, key)
+// record writes a transition and its index rows. The tenant is that of the event.
+func (tx *tx) record(k delivery.Key, t *delivery.Transition, rec []byte, tenant string) {
+	put(tx.b, stepKey(kindTransition, k, t.Progress.Step), rec)
+	if t.Attempt == nil {
+		return
 	}
+	hint := hintOf(t.Attempt, tenant).encode()
+	for _, key := range indexKeys(k, t, tenant) {
+		must(tx.b.Set(key, hint, nil))
+	}
+	tx.markActive(dueMillis(t.At)>>activeShift, t.Attempt.Endpoint)
 }
 
-// indexKeys are the rows that make a transition's attempt findable by endpoint and, when it failed, by its class.
-func indexKeys(k delivery.Key, t *delivery.Transition) [][]byte {
+// indexKeys are the rows that make a transition's attempt findable by endpoint, by tenant, where the event has one, and by
+// its class when it failed.
+func indexKeys(k delivery.Key, t *delivery.Transition, tenant string) [][]byte {
 	if t.Attempt == nil {
 		return nil
 	}
-	keys := [][]byte{timeKey(kindByEndpoint, t.Attempt.Endpoint, t.At, k, t.Progress.Step)}
+	keys := append(make([][]byte, 0, 3), timeKey(kindByEndpoint, t.Attempt.Endpoint, t.At, k, t.Progress.Step))
+	if tenant != "" {
+		keys = append(keys, timeKey(kindByTenant, tenantHash(tenant), t.At, k, t.Progress.Step))
+	}
 	if t.Attempt.Outcome != outcomeDelivered {
 		keys = append(keys, timeKey(kindByOutcome, t.Attempt.Outcome, t.At, k, t.Progress.Step))
 	}

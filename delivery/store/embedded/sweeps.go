@@ -129,8 +129,14 @@ func (x *erase) apply(tx *tx) (int, error) {
 	for _, key := range x.e.rows {
 		remove(tx.b, key)
 	}
+	if ev.Routing != delivery.Routed {
+		remove(tx.b, term{termRouting, uint32(ev.Routing)}.key(ev.Seq))
+	}
 	for _, d := range x.e.ds {
 		tx.gone(d.Chain[0], d.State)
+		if d.State != delivery.Delivered {
+			remove(tx.b, stateTerm(d.State).key(ev.Seq))
+		}
 	}
 	return 1, nil
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/atoship/caddy-webhooks/delivery"
@@ -44,54 +43,6 @@ func (s *Store) Delivery(ctx context.Context, id string) (*delivery.DeliveryReco
 		}
 	}
 	return nil, fmt.Errorf("delivery %s: %w", id, delivery.ErrNotFound)
-}
-
-// Deliveries implements delivery.Journal. Its cursor is the sequence number and place of the last delivery shown.
-func (s *Store) Deliveries(ctx context.Context, q delivery.DeliveryQuery) (delivery.DeliveryPage, error) {
-	if err := s.enter(ctx, "deliveries"); err != nil {
-		return delivery.DeliveryPage{}, err
-	}
-	defer s.mu.Unlock()
-	var after uint64 // seq<<16 | ^ord: falls from newest to oldest event, first to last delivery
-	if q.Cursor != "" {
-		n, err := strconv.ParseUint(q.Cursor, 36, 64)
-		if err != nil {
-			return delivery.DeliveryPage{}, fmt.Errorf("deliveries: cursor %.20q: %w", q.Cursor, delivery.ErrCursor)
-		}
-		after = n
-	}
-	limit := q.Limit
-	if limit <= 0 {
-		limit = 50
-	}
-	limit = min(limit, 500)
-
-	var page delivery.DeliveryPage
-	seqs := slices.Sorted(maps.Keys(s.events))
-	for _, seq := range slices.Backward(seqs) {
-		for _, r := range s.events[seq].rows {
-			place := seq<<16 | uint64(^r.Ord)
-			if after != 0 && place >= after || !matches(q, r) {
-				continue
-			}
-			if len(page.Items) == limit {
-				last := page.Items[limit-1]
-				page.Next = strconv.FormatUint(last.Event.Seq<<16|uint64(^last.Ord), 36)
-				return page, nil
-			}
-			page.Items = append(page.Items, r.view(s.events[seq].copy()))
-		}
-	}
-	return page, nil
-}
-
-func matches(q delivery.DeliveryQuery, r *row) bool {
-	return (q.State == nil || *q.State == r.State) &&
-		(q.Endpoint == "" || q.Endpoint == r.Chain[0] || q.Endpoint == r.Lane()) &&
-		(q.Type == "" || q.Type == r.Event.Type) &&
-		(q.EventID == "" || q.EventID == r.Event.ID) &&
-		(q.Since.IsZero() || !r.Event.Accepted.Before(q.Since)) &&
-		(q.Until.IsZero() || r.Event.Accepted.Before(q.Until))
 }
 
 // Counts implements delivery.Journal.

@@ -39,6 +39,7 @@ func Run(t *testing.T, open Open) {
 		{"CancelLane", cancelLaneCases},
 		{"Lane", laneCases},
 		{"Journal", journalCases},
+		{"Search", searchCases},
 		{"LaneCounts", laneCountsCases},
 		{"Prune", pruneCases},
 		{"Documents", documentCases},
