@@ -20,9 +20,11 @@ import (
 //	POST endpoints/{id}/test      send it one event now, and show what it answered
 //	POST endpoints/{id}/check     look at everything between us and it, step by step, and say what to do
 //	GET stats             counts of events and deliveries, and what the store costs
+//	GET events            a page of events, newest first: those no rule wanted and those not yet decided among them
 //	GET events/{id}       one event with its payload and its deliveries; ?tenant= where ids are not unique
 //	GET deliveries        a page of deliveries, newest event first; see query.go for what narrows it
 //	GET deliveries/{id}   one delivery with its event, every attempt and every transition
+//	GET attempts          a page of attempts, the one that ended last first; see search.go for what narrows it
 //
 // Paths are relative to where it is mounted: strip the prefix before. It authenticates nobody; whoever mounts it does.
 // Answers are JSON, errors problem+json. Safe for concurrent use.
@@ -47,6 +49,8 @@ func NewAPI(engine func() Gateway, log *slog.Logger) *API {
 	a.handleWith("POST /endpoints/{id}/check", a.check)
 	a.handleWith("GET /stats", a.stats)
 	a.handle("GET /events/{id}", a.event)
+	a.handle("GET /events", a.events)
+	a.handle("GET /attempts", a.attempts)
 	a.handle("GET /deliveries", a.deliveries)
 	a.handle("GET /deliveries/{id}", a.delivery)
 	return a
@@ -193,9 +197,17 @@ func (a *API) deliveries(ctx context.Context, j delivery.Journal, r *http.Reques
 	if p != nil {
 		return nil, p
 	}
-	page, err := j.Deliveries(ctx, q)
-	if err != nil {
-		return nil, err
-	}
-	return viewPage(page), nil
+	v := pageView{Items: []deliveryView{}}
+	err := firstFilled(ctx, q.Cursor, func(cursor string) (int, string, error) {
+		q.Cursor = cursor
+		page, err := j.Deliveries(ctx, q)
+		for _, d := range page.Items {
+			dv := viewDelivery(d)
+			dv.Event = viewEvent(d.Event, false)
+			v.Items = append(v.Items, dv)
+		}
+		v.Next = page.Next
+		return len(page.Items), page.Next, err
+	})
+	return v, err
 }

@@ -64,6 +64,7 @@ func badParameter(name, detail string) *Problem {
 //	endpoint   primary, or the one it is at
 //	type       event type
 //	event      event id
+//	tenant     of the event; empty: of none
 //	since      accepted at or after, RFC 3339
 //	until      accepted before, RFC 3339
 //	limit      1–500, default 50
@@ -71,45 +72,20 @@ func badParameter(name, detail string) *Problem {
 //
 // All that are given apply. A parameter given empty is a mistake, not a missing one.
 func deliveryQuery(r *http.Request) (q delivery.DeliveryQuery, p *Problem) {
-	given, p := parseQuery(r, "state", "endpoint", "type", "event", "since", "until", "limit", "cursor")
-	if p != nil {
+	var state string
+	var tenant tenantFilter
+	p = readTerms(r, terms{
+		"state": word(&state), "endpoint": word(&q.Endpoint), "type": word(&q.Type), "event": word(&q.EventID), "tenant": tenant.read,
+		"since": timeTo(&q.Since), "until": timeTo(&q.Until), "limit": size(&q.Limit), "cursor": word(&q.Cursor),
+	})
+	if q.Tenant = tenant.name; p != nil || state == "" {
 		return q, p
 	}
-	q.Limit = defaultLimit
-	for name, v := range given {
-		var detail string
-		switch {
-		case v == "":
-			detail = "must not be empty: leave it out"
-		case name == "state":
-			state, err := delivery.ParseState(v)
-			if err != nil {
-				detail = "must be one of pending, delivered, exhausted, cancelled"
-			}
-			q.State = &state
-		case name == "endpoint":
-			q.Endpoint = v
-		case name == "type":
-			q.Type = v
-		case name == "event":
-			q.EventID = v
-		case name == "since":
-			q.Since, detail = instant(v)
-		case name == "until":
-			q.Until, detail = instant(v)
-		case name == "limit":
-			n, err := strconv.Atoi(v)
-			if err != nil || n < 1 || n > maxLimit {
-				detail = "must be a number from 1 to " + strconv.Itoa(maxLimit)
-			}
-			q.Limit = n
-		default:
-			q.Cursor = v
-		}
-		if detail != "" {
-			return q, badParameter(name, detail)
-		}
+	s, err := delivery.ParseState(state)
+	if err != nil {
+		return q, badParameter("state", "must be one of pending, delivered, exhausted, cancelled")
 	}
+	q.State = &s
 	return q, nil
 }
 

@@ -145,15 +145,6 @@ func viewDelivery(d *delivery.Delivery) deliveryView {
 	return v
 }
 
-func viewPage(p delivery.DeliveryPage) *pageView {
-	v := &pageView{Items: make([]deliveryView, len(p.Items)), Next: p.Next}
-	for i, d := range p.Items {
-		v.Items[i] = viewDelivery(d)
-		v.Items[i].Event = viewEvent(d.Event, false)
-	}
-	return v
-}
-
 func viewDeliveryRecord(r *delivery.DeliveryRecord) *deliveryRecordView {
 	d := r.Delivery
 	v := &deliveryRecordView{
