@@ -249,12 +249,13 @@ func (w *walk) allowed(seq uint64) (at uint64, ok bool, err error) {
 			w.resume = seq
 			return 0, false, nil
 		}
-		next, ok := s.below, false
+		next := s.below
 		if w.q.Oldest {
 			next = s.above
 		}
-		if at, ok = next(seq); s.err() != nil {
-			return 0, false, s.err()
+		at, ok := next(seq)
+		if err := s.err(); err != nil {
+			return 0, false, err
 		}
 		switch {
 		case ok && at == seq:
