@@ -24,7 +24,7 @@ with an event, before it runs anywhere: they read a Caddyfile, start nothing,
 open no store and need none of its secrets.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			group(cmd)
-			cmd.AddCommand(routesCommand())
+			cmd.AddCommand(routesCommand(), sendCommand(), listenCommand(), verifyCommand())
 		},
 	})
 }

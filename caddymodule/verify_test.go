@@ -15,14 +15,14 @@ import (
 	"github.com/atoship/caddy-webhooks/delivery/sign"
 )
 
-// receiver is a provisioned Verify with a handler behind it.
-type receiver struct {
+// verifying is a provisioned Verify with a handler behind it.
+type verifying struct {
 	*Verify
 	next caddyhttp.Handler
 	ids  []string // that reached next
 }
 
-func newReceiver(t *testing.T, v *Verify) *receiver {
+func newReceiver(t *testing.T, v *Verify) *verifying {
 	t.Helper()
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: t.Context()})
 	t.Cleanup(cancel)
@@ -32,13 +32,13 @@ func newReceiver(t *testing.T, v *Verify) *receiver {
 	if err := v.Provision(ctx); err != nil {
 		t.Fatal(err)
 	}
-	r := &receiver{Verify: v}
+	r := &verifying{Verify: v}
 	r.answers(http.StatusOK)
 	return r
 }
 
 // answers makes the handler behind answer with this status, after reading the body.
-func (r *receiver) answers(status int) {
+func (r *verifying) answers(status int) {
 	r.next = caddyhttp.HandlerFunc(func(w http.ResponseWriter, req *http.Request) error {
 		body, err := io.ReadAll(req.Body)
 		if err != nil || int64(len(body)) != req.ContentLength {
@@ -52,7 +52,7 @@ func (r *receiver) answers(status int) {
 }
 
 // send passes a request and returns the status, and the answer's header and body.
-func (r *receiver) send(t *testing.T, req *http.Request) (int, *httptest.ResponseRecorder) {
+func (r *verifying) send(t *testing.T, req *http.Request) (int, *httptest.ResponseRecorder) {
 	t.Helper()
 	w := httptest.NewRecorder()
 	err := r.ServeHTTP(w, req, r.next)
