@@ -1,0 +1,85 @@
+package delivery
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+)
+
+// MinKeyBytes is the least a secret key may have: 32 random bytes in hex or base64 have more.
+const MinKeyBytes = 32
+
+// MaxKeys bounds the secret keys in use at once.
+const MaxKeys = 16
+
+// ErrSealed is the answer to reading what none of the keys sealed, or what was changed or moved since.
+var ErrSealed = errors.New("none of the secret keys opens it")
+
+// Keys encrypt what the store must keep and nobody may read in its files: the settings of endpoints made at run time, with
+// their secrets. The first seals, all open. Safe for concurrent use.
+//
+// A sealed text is a version byte, eight bytes that name the key, and AES-256-GCM (NIST SP 800-38D) with a random nonce. The
+// AES key and its name are derived by HKDF-SHA-256 (RFC 5869) from the configured text, so any text of enough entropy will do.
+type Keys struct{ keys []sealingKey }
+
+type sealingKey struct {
+	name [8]byte
+	aead cipher.AEAD
+}
+
+const sealedVersion = 1
+
+// NewKeys makes keys of configured texts, the one that seals first. Errors name a text by its place only.
+func NewKeys(texts ...string) (*Keys, error) {
+	if len(texts) == 0 || len(texts) > MaxKeys {
+		return nil, fmt.Errorf("%d keys, want 1 to %d", len(texts), MaxKeys)
+	}
+	k := new(Keys)
+	for i, text := range texts {
+		if len(text) < MinKeyBytes {
+			return nil, fmt.Errorf("key %d has %d bytes, want at least %d: `openssl rand -hex 32` prints a good one", i+1, len(text), MinKeyBytes)
+		}
+		derived, err := hkdf.Key(sha256.New, []byte(text), nil, "caddy-webhooks secret_key 1", 32+8)
+		if err != nil {
+			return nil, fmt.Errorf("key %d: %w", i+1, err)
+		}
+		block, err := aes.NewCipher(derived[:32])
+		if err != nil {
+			return nil, fmt.Errorf("key %d: %w", i+1, err)
+		}
+		aead, err := cipher.NewGCMWithRandomNonce(block)
+		if err != nil {
+			return nil, fmt.Errorf("key %d: %w", i+1, err)
+		}
+		k.keys = append(k.keys, sealingKey{[8]byte(derived[32:]), aead})
+	}
+	return k, nil
+}
+
+// seal encrypts text for a place: only open with the same place reads it back.
+func (k *Keys) seal(place string, text []byte) []byte {
+	first := k.keys[0]
+	out := append([]byte{sealedVersion}, first.name[:]...)
+	return first.aead.Seal(out, nil, text, append(out[:9:9], place...))
+}
+
+// open is the inverse of seal; stale tells that another key than the first sealed it. Errors: ErrSealed.
+func (k *Keys) open(place string, sealed []byte) (text []byte, stale bool, err error) {
+	if k == nil || len(sealed) < 9 || sealed[0] != sealedVersion {
+		return nil, false, ErrSealed
+	}
+	for i, key := range k.keys {
+		if [8]byte(sealed[1:9]) != key.name {
+			continue
+		}
+		text, err := key.aead.Open(nil, nil, sealed[9:], append(sealed[:9:9], place...))
+		if err != nil {
+			return nil, false, ErrSealed
+		}
+		return text, i > 0, nil
+	}
+	return nil, false, ErrSealed
+}
