@@ -25,7 +25,9 @@ const (
 type Endpoint struct {
 	Name        string // [A-Za-z0-9_-]{1,64}
 	Description string
-	URL         *url.URL
+	// Tenant it belongs to: whose events its subscription is narrowed to, and who may see and change it by API. Empty: none.
+	Tenant string
+	URL    *url.URL
 	// Signer signs each attempt with the endpoint's secrets (several schemes: sign.Join).
 	Signer sign.Signer
 	// Retry says when to try again. The zero value never does.
@@ -82,6 +84,9 @@ type Plan struct {
 	MaxPending int
 	// Intake is what ingest checks before Accept.
 	Intake Intake
+	// Maker makes the endpoints that the API is asked for, and Keys encrypt them in the store; without them there are none.
+	Maker EndpointMaker
+	Keys  *Keys
 
 	namesOnce sync.Once
 	names     headerNames // of HeaderPrefix; see headers

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -49,8 +51,12 @@ type Engine struct {
 	stopAbort context.CancelFunc
 	tasks     tasks // attempts, claims, maintainer, re-routing
 
-	applying sync.Mutex   // one Apply at a time
-	reroutes atomic.Int64 // calls of rerouteUndecided that the present run has to answer
+	applying sync.Mutex // one change of the plan at a time, by Apply or by an endpoint made at run time
+	// managed are the endpoints made at run time. They are changed under applying and managedMu, so either lets read.
+	managed   map[string]*managed
+	managedMu sync.RWMutex
+	doubtful  map[string]bool // guarded by applying: documents of managed endpoints whose last change may be kept or not
+	reroutes  atomic.Int64    // calls of rerouteUndecided that the present run has to answer
 
 	shutdown     sync.Once
 	shutdownErr  error
@@ -92,6 +98,12 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	for name, at := range due {
 		e.lane(name).waiting(at)
 	}
+	if err := e.loadManaged(ctx); err != nil {
+		return nil, err
+	}
+	if orphans := e.orphans(slices.Collect(maps.Keys(due))); len(orphans) > 0 {
+		e.tasks.run(func() { e.cancelOrphans(orphans) })
+	}
 	e.tasks.run(e.maintain)
 	e.tasks.run(e.passNotices)
 	go e.settler.run()
@@ -109,28 +121,29 @@ func (e *Engine) Healthy() bool {
 	return e.plan.Load() != nil && e.work.Err() == nil && e.store.Healthy()
 }
 
-// Apply puts a plan in force: lanes whose settings are equal keep breaker, slots and holds, a changed URL starts afresh,
-// endpoints not in the plan are held. It can be repeated, and fails only before it has changed anything.
+// Apply puts a configuration's plan in force, with the endpoints made at run time joined in: lanes whose settings are equal
+// keep breaker, slots and holds, a changed URL starts afresh, endpoints not in the plan are held. It can be repeated, and fails
+// only before it has changed anything.
 func (e *Engine) Apply(p *Plan) error {
 	e.applying.Lock()
 	defer e.applying.Unlock()
 	if err := p.check(); err != nil {
 		return err
 	}
+	if err := e.settleDoubts(e.work); err != nil {
+		e.log.Warn("endpoints made at run time may be older than the store has them", slog.Any("error", err))
+	}
+	j := e.join(p)
 	// Load what is stored about the plan's lanes first: that can fail, the swap below cannot.
-	for name := range p.Endpoints {
+	for name := range j.plan.Endpoints {
 		if err := e.lane(name).load(e.work); err != nil {
+			j.drop()
 			return fmt.Errorf("endpoint %s: reading its state: %w", name, err)
 		}
 	}
-	before := e.plan.Swap(p)
-	e.fair.Set(limitsOf(p.MaxInFlight), p.Rate)
-	for _, l := range e.allLanes() {
-		l.apply(p.Endpoints[l.name])
-	}
-	e.serveLine()
-	if before == nil || before.Router.Digest() != p.Router.Digest() {
-		e.rerouteUndecided()
+	e.use(j)
+	if slices.ContainsFunc(slices.Collect(maps.Values(j.managed)), func(m *managed) bool { return m.stale(p.Keys) }) {
+		e.tasks.run(e.resealStale)
 	}
 	return nil
 }
@@ -232,6 +245,11 @@ func (e *Engine) stop(ctx context.Context) error {
 		l.close(saving)
 	}
 	e.settler.close() // everything above is on record after this, or the store is broken
+	e.applying.Lock()
+	for _, m := range e.managed {
+		m.release()
+	}
+	e.applying.Unlock()
 	if err := e.store.Close(); err != nil {
 		return fmt.Errorf("closing the store: %w", err)
 	}

@@ -20,13 +20,21 @@ type SubscriptionRouter interface {
 	Change(remove []string, add []rules.Subscription) (Router, error)
 }
 
-// Change implements SubscriptionRouter.
+// Change implements SubscriptionRouter. It needs the Config that the set was compiled from.
 func (r RuleRouter) Change(remove []string, add []rules.Subscription) (Router, error) {
-	set, err := r.Set.Change(remove, add)
+	if r.Config == nil {
+		return nil, errors.New("the router does not know its configuration")
+	}
+	c := *r.Config
+	c.Subscriptions = slices.DeleteFunc(slices.Clone(c.Subscriptions), func(s rules.Subscription) bool {
+		return slices.Contains(remove, s.Endpoint)
+	})
+	c.Subscriptions = append(c.Subscriptions, add...)
+	set, err := rules.Compile(c)
 	if err != nil {
 		return nil, err
 	}
-	return RuleRouter{Set: set}, nil
+	return RuleRouter{Set: set, Config: &c}, nil
 }
 
 // resubscribe is Change on any router.

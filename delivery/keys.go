@@ -25,8 +25,11 @@ var ErrSealed = errors.New("none of the secret keys opens it")
 // AES key and its name are derived by HKDF-SHA-256 (RFC 5869) from the configured text, so any text of enough entropy will do.
 type Keys struct{ keys []sealingKey }
 
+// keyName tells keys apart and says nothing about them.
+type keyName [8]byte
+
 type sealingKey struct {
-	name [8]byte
+	name keyName
 	aead cipher.AEAD
 }
 
@@ -54,7 +57,7 @@ func NewKeys(texts ...string) (*Keys, error) {
 		if err != nil {
 			return nil, fmt.Errorf("key %d: %w", i+1, err)
 		}
-		k.keys = append(k.keys, sealingKey{[8]byte(derived[32:]), aead})
+		k.keys = append(k.keys, sealingKey{keyName(derived[32:]), aead})
 	}
 	return k, nil
 }
@@ -66,20 +69,28 @@ func (k *Keys) seal(place string, text []byte) []byte {
 	return first.aead.Seal(out, nil, text, append(out[:9:9], place...))
 }
 
-// open is the inverse of seal; stale tells that another key than the first sealed it. Errors: ErrSealed.
-func (k *Keys) open(place string, sealed []byte) (text []byte, stale bool, err error) {
+// open is the inverse of seal. Errors: ErrSealed.
+func (k *Keys) open(place string, sealed []byte) ([]byte, error) {
 	if k == nil || len(sealed) < 9 || sealed[0] != sealedVersion {
-		return nil, false, ErrSealed
+		return nil, ErrSealed
 	}
-	for i, key := range k.keys {
-		if [8]byte(sealed[1:9]) != key.name {
-			continue
+	for _, key := range k.keys {
+		if key.name == sealedBy(sealed) {
+			if text, err := key.aead.Open(nil, nil, sealed[9:], append(sealed[:9:9], place...)); err == nil {
+				return text, nil
+			}
 		}
-		text, err := key.aead.Open(nil, nil, sealed[9:], append(sealed[:9:9], place...))
-		if err != nil {
-			return nil, false, ErrSealed
-		}
-		return text, i > 0, nil
 	}
-	return nil, false, ErrSealed
+	return nil, ErrSealed
+}
+
+// sealedBy names the key that sealed a text.
+func sealedBy(sealed []byte) keyName { return keyName(sealed[1:9]) }
+
+// sealer names the key that seals; zero without keys.
+func (k *Keys) sealer() (name keyName) {
+	if k != nil {
+		name = k.keys[0].name
+	}
+	return name
 }

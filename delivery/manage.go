@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,7 +9,6 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/atoship/caddy-webhooks/delivery/sign"
@@ -24,7 +22,7 @@ import (
 func (e *Engine) CreateEndpoint(ctx context.Context, settings json.RawMessage, given []sign.Secret) (name string, secrets []sign.Secret, err error) {
 	e.applying.Lock()
 	defer e.applying.Unlock()
-	base, err := e.manageable()
+	base, err := e.manageable(ctx)
 	if err != nil {
 		return "", nil, err
 	}
@@ -95,7 +93,7 @@ func rotate(secrets []sign.Secret, next sign.Secret, until time.Time) []sign.Sec
 func (e *Engine) change(ctx context.Context, name string, version uint64, what string, edit func(*managed) error) error {
 	e.applying.Lock()
 	defer e.applying.Unlock()
-	if _, err := e.manageable(); err != nil {
+	if _, err := e.manageable(ctx); err != nil {
 		return err
 	}
 	was, err := e.versioned(name, version)
@@ -137,6 +135,9 @@ func (e *Engine) DeleteEndpoint(ctx context.Context, name string, version, confi
 func (e *Engine) remove(ctx context.Context, name string, version, confirmed uint64) error {
 	e.applying.Lock()
 	defer e.applying.Unlock()
+	if err := e.settleDoubts(ctx); err != nil {
+		return err
+	}
 	m, err := e.versioned(name, version)
 	if err != nil {
 		return err
@@ -156,19 +157,10 @@ func (e *Engine) remove(ctx context.Context, name string, version, confirmed uin
 		return &PendingError{n}
 	}
 	if err := e.store.DeleteDocument(ctx, endpointKind, name, m.revision); err != nil {
+		e.doubt(name)
 		return fmt.Errorf("endpoint %s: %w", name, err)
 	}
-	j := &joined{managed: maps.Clone(e.managed)}
-	delete(j.managed, name)
-	endpoints := maps.Clone(plan.Endpoints)
-	delete(endpoints, name)
-	router, err := resubscribe(plan.Router, []string{name}, nil)
-	if err != nil { // removing adds no mistake
-		return fmt.Errorf("endpoint %s: %w", name, err)
-	}
-	j.plan = plan.with(endpoints, router)
-	e.use(j, name)
-	return nil
+	return e.forget(m, plan)
 }
 
 // Secrets are those of a managed endpoint, newest first; who asks is for the caller to put on record. Errors: ErrNotFound,
@@ -186,8 +178,8 @@ func (e *Engine) Secrets(name string) ([]sign.Secret, error) {
 	return slices.Clone(m.secrets), nil
 }
 
-// manageable is the plan in force, if it lets endpoints be made.
-func (e *Engine) manageable() (*Plan, error) {
+// manageable is the plan in force, if it lets endpoints be made and nothing is in doubt.
+func (e *Engine) manageable(ctx context.Context) (*Plan, error) {
 	plan := e.plan.Load()
 	switch {
 	case plan == nil || e.work.Err() != nil:
@@ -195,7 +187,10 @@ func (e *Engine) manageable() (*Plan, error) {
 	case plan.Keys == nil || plan.Maker == nil:
 		return nil, ErrNoKeys
 	}
-	return plan, nil
+	if err := e.settleDoubts(ctx); err != nil {
+		return nil, err
+	}
+	return e.plan.Load(), nil
 }
 
 // versioned finds a managed endpoint at a version; applying is held.
@@ -270,8 +265,9 @@ func (e *Engine) keep(ctx context.Context, keys *Keys, m *managed) error {
 		return err
 	}
 	m.revision, err = e.store.PutDocument(ctx, d)
-	m.stale = false
+	m.sealer = keys.sealer()
 	if err != nil {
+		e.doubt(m.name)
 		return fmt.Errorf("endpoint %s: %w", m.name, err)
 	}
 	return nil
@@ -294,52 +290,6 @@ func (m *managed) checkBackups(plan *Plan) error {
 	return nil
 }
 
-// resealStale seals anew what an older key sealed, so that the key can be taken out of the configuration. It goes one by one,
-// and what fails is tried after the next plan.
-func (e *Engine) resealStale() {
-	e.managedMu.RLock()
-	names := slices.Sorted(maps.Keys(e.managed))
-	e.managedMu.RUnlock()
-	n := 0
-	for _, name := range names {
-		if e.work.Err() != nil {
-			return
-		}
-		n += e.reseal(name)
-	}
-	if n > 0 {
-		e.log.Info("endpoints were sealed with the newest secret key", slog.Int("endpoints", n))
-	}
-}
-
-func (e *Engine) reseal(name string) int {
-	e.applying.Lock()
-	defer e.applying.Unlock()
-	was := e.managed[name]
-	plan := e.plan.Load()
-	if was == nil || !was.stale || plan.Keys == nil {
-		return 0
-	}
-	m := *was
-	if err := e.keep(e.work, plan.Keys, &m); err != nil {
-		e.log.Warn("an endpoint could not be sealed with the newest secret key", slog.String("endpoint", name), slog.Any("error", err))
-		return 0
-	}
-	e.managedMu.Lock()
-	was.revision, was.stale = m.revision, false
-	e.managedMu.Unlock()
-	return 1
-}
-
-// cancelOrphans cancels what deleted endpoints left behind, because the process ended in between.
-func (e *Engine) cancelOrphans(lanes []string) {
-	for _, name := range lanes {
-		if _, err := e.CancelEndpoint(e.work, name); err != nil {
-			return // the next start goes on
-		}
-	}
-}
-
 // newManagedName makes the name of an endpoint: ep_ and 26 characters that cannot be guessed.
 func newManagedName() string {
 	var id [16]byte
@@ -355,12 +305,3 @@ func compact(text json.RawMessage) json.RawMessage {
 	}
 	return b.Bytes()
 }
-
-// orphans are the lanes of managed endpoints that are gone and have work left.
-func (e *Engine) orphans(lanes []string) []string {
-	return slices.DeleteFunc(slices.Clone(lanes), func(name string) bool {
-		return !strings.HasPrefix(name, ManagedPrefix) || e.managed[name] != nil
-	})
-}
-
-var _ = cmp.Or[int]

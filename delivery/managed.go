@@ -99,9 +99,9 @@ type managed struct {
 	Managed
 
 	name     string
-	revision uint64 // of the document
-	sealed   []byte // as stored, while it cannot be read
-	stale    bool   // sealed by an older key
+	revision uint64  // of the document
+	sealed   []byte  // as stored, while it cannot be read
+	sealer   keyName // the key that sealed what is stored
 	secrets  []sign.Secret
 	made     *MadeEndpoint // nil: see Problem
 }
@@ -139,7 +139,7 @@ func (m *managed) encode(keys *Keys) (Document, error) {
 // unseal fills in what the document says. What cannot be read is kept as it is, with a Problem: the next configuration may
 // have the key.
 func (m *managed) unseal(keys *Keys) {
-	text, stale, err := keys.open(endpointKind+" "+m.name, m.sealed)
+	text, err := keys.open(endpointKind+" "+m.name, m.sealed)
 	if err != nil {
 		m.Problem = "none of the configured secret keys opens its settings"
 		if keys == nil {
@@ -156,7 +156,12 @@ func (m *managed) unseal(keys *Keys) {
 	for _, secret := range s.Secrets {
 		m.secrets = append(m.secrets, sign.Secret(secret))
 	}
-	m.sealed, m.stale = nil, stale
+	m.sealer, m.sealed = sealedBy(m.sealed), nil
+}
+
+// stale tells that another key sealed what is stored than would now.
+func (m *managed) stale(keys *Keys) bool {
+	return keys != nil && m.sealed == nil && m.sealer != keys.sealer()
 }
 
 // make lets the plan's maker have a try.

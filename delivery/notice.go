@@ -129,7 +129,7 @@ func (p *Plan) noticeEvent(n Notice) (*Event, error) {
 		return nil, fmt.Errorf("encoding it: %w", err)
 	}
 	ev := &Event{
-		ID: NewEventID(n.At), Type: n.Type, Environment: p.Intake.DefaultEnvironment(),
+		ID: NewEventID(n.At), Type: n.Type, Tenant: p.tenantOf(n.Endpoint), Environment: p.Intake.DefaultEnvironment(),
 		Timestamp: n.At.Format(time.RFC3339), Accepted: n.At, ContentType: "application/json",
 	}
 	ev.Body = payload.AppendBody(nil, ev.Type, ev.Timestamp, text)
@@ -138,6 +138,14 @@ func (p *Plan) noticeEvent(n Notice) (*Event, error) {
 	sum := sha256.Sum256(ev.Body)
 	copy(ev.Hash[:], sum[:])
 	return ev, nil
+}
+
+// tenantOf an endpoint: news of it is for its tenant and for those who ask for everybody's.
+func (p *Plan) tenantOf(endpoint string) string {
+	if ep := p.Endpoints[endpoint]; ep != nil {
+		return ep.Tenant
+	}
+	return ""
 }
 
 // wantsNotice tells whether the endpoint's subscription names the type, or all operational events.

@@ -16,6 +16,8 @@ type EndpointStatus struct {
 	Name string
 	// Endpoint as the plan has it; nil: a reload removed it, and what it has waiting is held.
 	Endpoint *Endpoint
+	// Managed tells what it was made of at run time; nil: it comes from the configuration.
+	Managed *Managed
 	// State is what outlives the process: paused, disabled, failing since, told to wait.
 	State LaneState
 	// Hold says why nothing is tried now, and until when if that is known; its zero value means that nothing holds it.
@@ -30,11 +32,14 @@ type EndpointStatus struct {
 	NextDue time.Time
 }
 
-// Endpoints tells what every endpoint is doing that the plan has or that was removed from it and has work left, by name.
+// Endpoints tells what every endpoint is doing that the plan has, or that was made at run time, or that was removed from the
+// plan and has work left; by name.
 func (e *Engine) Endpoints() []EndpointStatus {
 	var all []EndpointStatus
+	now := time.Now()
 	for _, l := range e.allLanes() {
-		if s := l.status(time.Now()); s.Endpoint != nil || s.InFlight > 0 || s.InMemory > 0 || !s.NextDue.IsZero() {
+		s := e.describe(l.status(now))
+		if s.Endpoint != nil || s.Managed != nil || s.InFlight > 0 || s.InMemory > 0 || !s.NextDue.IsZero() {
 			all = append(all, s)
 		}
 	}
@@ -42,13 +47,24 @@ func (e *Engine) Endpoints() []EndpointStatus {
 	return all
 }
 
-// Endpoint tells what one endpoint of the plan is doing. Errors: ErrNotFound.
+// Endpoint tells what one endpoint is doing, of the plan or made at run time. Errors: ErrNotFound.
 func (e *Engine) Endpoint(name string) (EndpointStatus, error) {
 	l, err := e.planned(name)
 	if err != nil {
 		return EndpointStatus{}, err
 	}
-	return l.status(time.Now()), nil
+	return e.describe(l.status(time.Now())), nil
+}
+
+// describe adds what a managed endpoint was made of.
+func (e *Engine) describe(s EndpointStatus) EndpointStatus {
+	e.managedMu.RLock()
+	defer e.managedMu.RUnlock()
+	if m := e.managed[s.Name]; m != nil {
+		described := m.Managed
+		s.Managed = &described
+	}
+	return s
 }
 
 func (l *lane) status(now time.Time) EndpointStatus {
@@ -67,9 +83,12 @@ func (l *lane) status(now time.Time) EndpointStatus {
 	return s
 }
 
-// planned finds the lane of an endpoint that the plan has.
+// planned finds the lane of an endpoint that the plan has, or that was made at run time.
 func (e *Engine) planned(name string) (*lane, error) {
-	if plan := e.plan.Load(); plan == nil || plan.Endpoints[name] == nil {
+	e.managedMu.RLock()
+	managed := e.managed[name] != nil
+	e.managedMu.RUnlock()
+	if plan := e.plan.Load(); plan == nil || plan.Endpoints[name] == nil && !managed {
 		return nil, fmt.Errorf("endpoint %s: %w", name, ErrNotFound)
 	}
 	return e.lane(name), nil

@@ -48,7 +48,11 @@ type Target struct {
 }
 
 // RuleRouter is the built-in router over a compiled set of rules.
-type RuleRouter struct{ Set *rules.Set }
+type RuleRouter struct {
+	Set *rules.Set
+	// Config is what Set was compiled from; only Change needs it.
+	Config *rules.Config
+}
 
 // Digest implements Router.
 func (r RuleRouter) Digest() string { return r.Set.Digest() }
