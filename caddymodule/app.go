@@ -4,6 +4,7 @@
 //	caddyfile*.go    Caddyfile -> JSON config, one small function per block
 //	config.go app.go the JSON config; its comments are the manual
 //	plan*.go         JSON config -> delivery.Plan: all that can fail fails here, before anything running is touched
+//	maker.go         settings given by API -> delivery.Endpoint, through plan_endpoint.go
 //	engine_pool.go   one engine per store, handed from config to config
 //	news.go          operational events -> Caddy's event app
 //	ingest.go verify.go admin.go   HTTP handlers and admin routes
@@ -78,6 +79,10 @@ type App struct {
 	// The User-Agent of deliveries; a slash and the gateway's version are added to one without a slash.
 	// Default: `AtoShip-Webhooks`.
 	UserAgent string `json:"user_agent,omitempty"`
+
+	// The keys that encrypt the settings and secrets of endpoints made by API in the store, at least 32 bytes each, as
+	// `{env.NAME}` or `{file./path}`: the first encrypts, all decrypt. Default: none, the API makes no endpoints.
+	SecretKey []string `json:"secret_key,omitempty"`
 
 	// How long a stop waits for attempts in flight; what is cut off is tried again after the next start. Service managers
 	// often allow 5s in all. Default: `4s`.

@@ -33,6 +33,7 @@ type option = func(d *caddyfile.Dispenser) error
 //		max_body <size>
 //		max_in_flight <n>
 //		header_prefix|user_agent <word>
+//		secret_key <secret>…
 //		egress [<name>] { … }
 //		match all|first
 //		defaults { … }
@@ -71,6 +72,7 @@ func (a *App) words() words {
 			"max_in_flight": func(d *caddyfile.Dispenser) error { return number(d, &a.MaxInFlight, 1, maxInFlight) },
 			"header_prefix": func(d *caddyfile.Dispenser) error { return one(d, &a.HeaderPrefix) },
 			"user_agent":    func(d *caddyfile.Dispenser) error { return one(d, &a.UserAgent) },
+			"secret_key":    func(d *caddyfile.Dispenser) error { return secrets(d, &a.SecretKey) },
 			"match":         func(d *caddyfile.Dispenser) error { return choice(d, &a.Match, matchAll, matchFirst) },
 			"egress":        a.parseEgress,
 			"defaults":      a.parseDefaults,
@@ -78,7 +80,7 @@ func (a *App) words() words {
 			"route":         a.parseRoute,
 		},
 		repeat: []string{"egress", "endpoint", "route"},
-		later:  []string{"secret_key", "trace"},
+		later:  []string{"trace"},
 	}
 }
 

@@ -117,7 +117,7 @@ func TestOptionsOfLaterVersionsAreRefused(t *testing.T) {
 	}
 	options := map[string][]string{
 		"webhooks": {
-			"secret_key {env.K}", "store postgres {env.DATABASE_URL}",
+			"store postgres {env.DATABASE_URL}",
 			"trace parent",
 		},
 		"endpoint": endpoint,

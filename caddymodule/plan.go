@@ -74,7 +74,7 @@ func (a *App) buildPlan(ctx caddy.Context) (*delivery.Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rate_limit: %w", err)
 	}
-	return &delivery.Plan{
+	plan := &delivery.Plan{
 		Router:       router,
 		Endpoints:    endpoints,
 		HeaderPrefix: cmp.Or(a.HeaderPrefix, delivery.DefaultHeaderPrefix),
@@ -91,7 +91,8 @@ func (a *App) buildPlan(ctx caddy.Context) (*delivery.Plan, error) {
 			Catalog:      catalog,
 			MaxBody:      cmp.Or(a.MaxBody, delivery.DefaultMaxBody),
 		},
-	}, nil
+	}
+	return plan, a.buildMaker(ctx, plan)
 }
 
 // valueOr is what p points to, or a default.
@@ -191,14 +192,7 @@ func (a *App) rules() (rules.Config, error) {
 			}
 			continue
 		}
-		c.Subscriptions = append(c.Subscriptions, rules.Subscription{
-			Endpoint:     e.Name,
-			Types:        o.Events,
-			When:         rules.Expr{Text: o.When, Pos: parsePos(o.WhenPos)},
-			Environments: o.Environment,
-			Tenant:       o.Tenant,
-			Pos:          parsePos(e.Pos),
-		})
+		c.Subscriptions = append(c.Subscriptions, *o.subscription(e.Name, e.Pos))
 	}
 	return c, nil
 }

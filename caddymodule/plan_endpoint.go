@@ -52,42 +52,42 @@ func (a *App) buildEndpoint(ctx caddy.Context, e *Endpoint) (*delivery.Endpoint,
 	o := e.over(a.Defaults)
 	exit, err := a.egressNamed(o.Egress)
 	if err != nil {
-		return nil, err
+		return nil, at("/egress", err)
 	}
 	if e.URL == "" {
-		return nil, errors.New("url is required")
+		return nil, at("/url", errors.New("url is required"))
 	}
 	text, err := resolve(e.URL)
 	if err != nil {
-		return nil, fmt.Errorf("url: %w", err)
+		return nil, at("/url", fmt.Errorf("url: %w", err))
 	}
 	target, err := exit.checkURL(text)
 	if err != nil {
-		return nil, err
+		return nil, at("/url", err)
 	}
 	signer, err := a.buildSigner(ctx, e, o)
 	if err != nil {
-		return nil, err
+		return nil, at("/signature", err)
 	}
 	schedule, err := o.schedule()
 	if err != nil {
-		return nil, err
+		return nil, at("/retry", err)
 	}
 	breaker, err := o.breaker()
 	if err != nil {
-		return nil, err
+		return nil, at("/breaker", err)
 	}
 	header, err := o.headers(cmp.Or(a.HeaderPrefix, delivery.DefaultHeaderPrefix))
 	if err != nil {
-		return nil, err
+		return nil, at("/header", err)
 	}
 	order, err := o.order(e.Name)
 	if err != nil {
-		return nil, err
+		return nil, at("/ordered_by", err)
 	}
 	rate, err := o.RateLimit.settings()
 	if err != nil {
-		return nil, fmt.Errorf("rate_limit: %w", err)
+		return nil, at("/rate_limit", fmt.Errorf("rate_limit: %w", err))
 	}
 	if o.BackupAfter < 0 || o.BackupAfter > maxTries || valueOr(o.DisableAfter, 0) < 0 {
 		return nil, fmt.Errorf("backup_after must be from 1 to %d, disable_after positive or 0", maxTries)
@@ -97,15 +97,16 @@ func (a *App) buildEndpoint(ctx caddy.Context, e *Endpoint) (*delivery.Endpoint,
 	}
 	out, err := a.transport(ctx, exit, o.TLS)
 	if err != nil {
-		return nil, err
+		return nil, at("/tls", err)
 	}
 	way, err := a.authorized(ctx, e, &o, exit, out.For(e.Name))
 	if err != nil {
-		return nil, err
+		return nil, at("/oauth2", err)
 	}
 	return &delivery.Endpoint{
 		Name:         e.Name,
 		Description:  o.Description,
+		Tenant:       o.Tenant,
 		URL:          target,
 		Signer:       signer,
 		Retry:        schedule,

@@ -47,7 +47,7 @@ func (e *Engine) CreateEndpoint(ctx context.Context, settings json.RawMessage, g
 // ones. It answers when that is durable. version is what the caller knows, 0 for any; another one is ErrRevision. Errors
 // beside: ErrNotFound, ErrFromConfig, ErrUnreadable, those of change, and those of CreateEndpoint.
 func (e *Engine) ChangeEndpoint(ctx context.Context, name string, version uint64, change func(json.RawMessage) (json.RawMessage, error)) error {
-	return e.change(ctx, name, version, "changed", func(m *managed) error {
+	return e.change(ctx, name, version, "settings", func(m *managed) error {
 		settings, err := change(m.Settings)
 		m.Settings = compact(settings)
 		return err
@@ -59,7 +59,7 @@ func (e *Engine) ChangeEndpoint(ctx context.Context, name string, version uint64
 // ChangeEndpoint.
 func (e *Engine) RotateSecret(ctx context.Context, name string, version uint64, secret string, until time.Time) (sign.Secret, error) {
 	rotated := sign.Secret{Value: secret}
-	err := e.change(ctx, name, version, "given a new secret", func(m *managed) error {
+	err := e.change(ctx, name, version, "new secret", func(m *managed) error {
 		if rotated.Value == "" {
 			rotated.Value = generate(sign.FormOf(m.newest()))
 		}
@@ -113,7 +113,7 @@ func (e *Engine) change(ctx context.Context, name string, version uint64, what s
 	if err := e.install(ctx, was, &m); err != nil {
 		return err
 	}
-	e.log.Info("an endpoint was "+what, slog.String("endpoint", name), slog.Uint64("version", m.Version))
+	e.log.Info("an endpoint made at run time was changed", slog.String("endpoint", name), slog.String("change", what), slog.Uint64("version", m.Version))
 	return nil
 }
 
