@@ -70,11 +70,15 @@ func (e *Engine) deliver(l *lane, j job) (gate.Result, gate.Use) {
 func (e *Engine) settle(d *Delivery, t Transition) {
 	e.settler.add(Settlement{Delivery: d, Step: d.Step, Transition: t})
 	if t.Progress.State == Exhausted && !IsNotice(d.Event.Type) {
-		e.Notify(Notice{Type: NoticeDeliveryExhausted, Endpoint: d.Chain[0], At: t.At, Data: map[string]any{
-			"delivery_id": d.ID, "event_id": d.Event.ID, "event_type": d.Event.Type, "reason": t.Progress.Reason,
-			"attempts": int(t.Progress.Attempts),
-		}})
+		e.Notify(exhaustedNotice(d, t.At, t.Progress.Reason, t.Progress.Attempts))
 	}
+}
+
+// exhaustedNotice is the news of a dead letter. It is about the home endpoint.
+func exhaustedNotice(d *Delivery, at time.Time, reason string, attempts uint16) Notice {
+	return Notice{Type: NoticeDeliveryExhausted, Endpoint: d.Chain[0], At: at, Data: map[string]any{
+		"delivery_id": d.ID, "event_id": d.Event.ID, "event_type": d.Event.Type, "reason": reason, "attempts": int(attempts),
+	}}
 }
 
 // jitter is where in its range a delay falls: nobody gains by guessing it.

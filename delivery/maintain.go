@@ -39,14 +39,33 @@ func (e *Engine) maintain() {
 	}
 }
 
+// expiredNews bounds the operational events about deliveries that expire in the same minute, one for each: a backlog of a
+// million may. The rest are counted in one more.
+const expiredNews = 100
+
 func (e *Engine) prune(plan *Plan, now time.Time) {
-	expired, deleted, err := e.store.Prune(e.work, Prune{Now: stamp(now), Expire: plan.Expire, Retention: plan.Retention})
+	told, untold := 0, 0
+	expired, deleted, err := e.store.Prune(e.work, Prune{
+		Now: stamp(now), Expire: plan.Expire, Retention: plan.Retention,
+		Expired: func(d *Delivery) {
+			switch {
+			case IsNotice(d.Event.Type):
+			case told == expiredNews:
+				untold++
+			default:
+				told++
+				e.Notify(exhaustedNotice(d, now, ReasonExpired, d.Attempts))
+			}
+		},
+	})
 	if err != nil && e.work.Err() == nil && !errors.Is(err, ErrUnavailable) {
 		e.log.Error("retention", slog.Any("error", err))
 	}
 	if expired > 0 {
 		e.log.Warn("deliveries expired", slog.Int("deliveries", expired))
-		e.Notify(Notice{Type: NoticeDeliveryExhausted, At: now, Data: map[string]any{"reason": ReasonExpired, "deliveries": expired}})
+	}
+	if untold > 0 {
+		e.Notify(Notice{Type: NoticeDeliveryExhausted, At: now, Data: map[string]any{"reason": ReasonExpired, "deliveries": untold}})
 	}
 	if deleted > 0 {
 		e.log.Info("deleted settled events", slog.Int("events", deleted))

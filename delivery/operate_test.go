@@ -384,3 +384,46 @@ func TestEndpointsThatHangLeaveRoomForOneThatAnswers(t *testing.T) {
 		}
 	})
 }
+
+func TestEachDeliveryThatExpiresIsNewsUpToABound(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(t *testing.T, w *world) {
+		ops := func(ep *delivery.Endpoint) { ep.Notices = []string{delivery.NoticeDeliveryExhausted} }
+		paused := func(ep *delivery.Endpoint) { ep.Paused = true }
+		router := routeTo{decide: func(ev *delivery.Event) delivery.Decision {
+			name := "held"
+			if delivery.IsNotice(ev.Type) {
+				name = "ops"
+			}
+			return delivery.Decision{Targets: []delivery.Target{{Route: delivery.SubscriptionPrefix + name, Primary: name}}}
+		}}
+		p := w.plan(router, w.endpoint("held", paused), w.endpoint("ops", ops))
+		p.Expire = time.Hour
+		w.apply(p)
+		ids := make([]string, 130)
+		for i := range ids {
+			ids[i] = fmt.Sprintf("evt_%03d", i)
+		}
+		w.publish(ids...)
+		pass(time.Hour + 2*time.Minute)
+
+		each, rest := map[string]bool{}, 0.0
+		for _, s := range w.seen("ops") {
+			var body struct{ Data map[string]any }
+			if err := json.Unmarshal([]byte(s.body), &body); err != nil || body.Data["reason"] != delivery.ReasonExpired {
+				t.Fatalf("body %s: %v", s.body, err)
+			}
+			if n, ok := body.Data["deliveries"].(float64); ok {
+				rest += n
+				continue
+			}
+			if body.Data["endpoint"] != "held" || body.Data["delivery_id"] == "" || body.Data["event_type"] != "label.created" {
+				t.Errorf("body %s", s.body)
+			}
+			each[body.Data["event_id"].(string)] = true
+		}
+		if len(each) != 100 || rest != 30 {
+			t.Errorf("%d were told of one by one, and %v together", len(each), rest)
+		}
+	})
+}

@@ -278,6 +278,9 @@ type Prune struct {
 	Now       time.Time
 	Expire    time.Duration // pending longer than this since acceptance: exhausted, reason expired
 	Retention time.Duration // settled longer ago than this: deleted
+	// Expired, when set, is told of each delivery that expired, as it stood before, once that is durable. It must neither
+	// block nor call the store.
+	Expired func(*Delivery)
 }
 
 // Store is all of it.

@@ -23,7 +23,7 @@ func (s *Store) Prune(ctx context.Context, p delivery.Prune) (expired, deleted i
 	defer s.sweeps.Unlock()
 	p.Now = p.Now.UTC().Truncate(time.Millisecond)
 	if p.Expire > 0 {
-		if expired, err = s.sweep(ctx, &expiry{now: p.Now, before: p.Now.Add(-p.Expire)}); err != nil {
+		if expired, err = s.sweep(ctx, &expiry{now: p.Now, before: p.Now.Add(-p.Expire), tell: p.Expired}); err != nil {
 			return expired, 0, fmt.Errorf("expire: %w", err)
 		}
 	}
@@ -52,6 +52,8 @@ type sweeper interface {
 // change is what a sweep does to one event, in the committer.
 type change interface {
 	apply(tx *tx) (n int, err error)
+	// committed follows in the caller's goroutine, once what apply did is durable.
+	committed()
 }
 
 // sweptEvent is an event a sweep looks at.
@@ -82,6 +84,9 @@ func (s *Store) sweep(ctx context.Context, w sweeper) (n int, err error) {
 			return n, err
 		}
 		n += o.n
+		for _, do := range o.changes {
+			do.committed()
+		}
 		if from = next; from == 0 {
 			return n, nil
 		}

@@ -12,6 +12,7 @@ import (
 // expiry ends what is still pending of events accepted before a time. What the engine has in hand it ends itself.
 type expiry struct {
 	now, before time.Time
+	tell        func(*delivery.Delivery) // may be nil
 }
 
 func (*expiry) mark(m *marks) *uint64         { return &m.expire }
@@ -29,16 +30,18 @@ func (x *expiry) visit(_ *conn, e *sweptEvent) (change, bool, error) {
 	if pending == nil {
 		return nil, true, nil
 	}
-	return &expire{x.now, pending}, false, nil
+	return &expire{expiry: x, pending: pending}, false, nil
 }
 
 // expire ends deliveries of one event.
 type expire struct {
-	now     time.Time
-	pending []*delivery.Delivery
+	*expiry
+
+	pending, ended []*delivery.Delivery
 }
 
 func (x *expire) apply(tx *tx) (n int, err error) {
+	x.ended = nil
 	for _, d := range x.pending {
 		k := d.Key()
 		if tx.inHand(k) {
@@ -46,17 +49,26 @@ func (x *expire) apply(tx *tx) (n int, err error) {
 		}
 		settled, err := tx.conn.has(stepKey(kindTransition, k, d.Step+1)) // since it was looked at
 		if err != nil {
-			return n, err
+			return len(x.ended), err
 		}
 		if settled {
 			continue
 		}
 		if err := tx.endPending(k, turnOf(d), ending{at: x.now, state: delivery.Exhausted, reason: delivery.ReasonExpired}); err != nil {
-			return n, err
+			return len(x.ended), err
 		}
-		n++
+		d.ID = tx.ids.encode(k)
+		x.ended = append(x.ended, d)
 	}
-	return n, nil
+	return len(x.ended), nil
+}
+
+func (x *expire) committed() {
+	if x.tell != nil {
+		for _, d := range x.ended {
+			x.tell(d)
+		}
+	}
 }
 
 // endPending ends a delivery that waits or is a successor. What it says must be its present state, and the commit must be
@@ -140,3 +152,5 @@ func (x *erase) apply(tx *tx) (int, error) {
 	}
 	return 1, nil
 }
+
+func (*erase) committed() {}

@@ -103,6 +103,10 @@ func (s *Store) Prune(ctx context.Context, p delivery.Prune) (expired, deleted i
 		if p.Expire > 0 && ev.Accepted.Before(now.Add(-p.Expire)) {
 			for _, r := range slices.Backward(ev.rows) {
 				if !r.State.Final() && !r.handed {
+					if p.Expired != nil {
+						was := r.Delivery
+						p.Expired(&was)
+					}
 					s.end(r, now, delivery.Exhausted, delivery.ReasonExpired, "")
 					expired++
 				}

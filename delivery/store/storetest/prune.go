@@ -13,8 +13,20 @@ const day = 24 * time.Hour
 // prune wants how many deliveries to expire and events to be deleted.
 func (b *bench) prune(now time.Time, wantExpired, wantDeleted int) {
 	b.Helper()
-	expired, deleted, err := b.Store.Prune(b.Context(), delivery.Prune{Now: now, Expire: 7 * day, Retention: 30 * day})
+	told := map[string]bool{}
+	expired, deleted, err := b.Store.Prune(b.Context(), delivery.Prune{
+		Now: now, Expire: 7 * day, Retention: 30 * day,
+		Expired: func(d *delivery.Delivery) {
+			if d.State != delivery.Pending || d.Event == nil || d.ID == "" || len(d.Chain) == 0 {
+				b.Errorf("told of %q, %s", d.ID, d.State)
+			}
+			told[d.ID] = true
+		},
+	})
 	b.must(err)
+	if len(told) != expired {
+		b.Errorf("told of %d deliveries that expired, of %d", len(told), expired)
+	}
 	if expired != wantExpired || deleted != wantDeleted {
 		b.Errorf("expired %d and deleted %d, want %d and %d", expired, deleted, wantExpired, wantDeleted)
 	}
