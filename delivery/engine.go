@@ -136,9 +136,12 @@ func (e *Engine) Apply(p *Plan) error {
 	j := e.join(p)
 	// Load what is stored about the plan's lanes first: that can fail, the swap below cannot.
 	for name := range j.plan.Endpoints {
-		if err := e.lane(name).load(e.work); err != nil {
+		e.lane(name)
+	}
+	for _, l := range e.allLanes() { // those that were removed, too: others' deliveries may wait there
+		if err := l.load(e.work); err != nil {
 			j.drop()
-			return fmt.Errorf("endpoint %s: reading its state: %w", name, err)
+			return fmt.Errorf("endpoint %s: reading its state: %w", l.name, err)
 		}
 	}
 	e.use(j)

@@ -48,10 +48,10 @@ func (v *evacuation) due(now time.Time) bool {
 	return !now.Before(v.pause) && (v.pending || v.underway() || (!v.next.IsZero() && !v.next.After(now)))
 }
 
-// claimed notes what a window of a pass found.
-func (v *evacuation) claimed(c *Claimed, now time.Time) {
+// claimed notes what a window of a pass found, and how many that could have moved found no open target.
+func (v *evacuation) claimed(c *Claimed, left int, now time.Time) {
 	v.next = c.Next
-	v.left += c.Left
+	v.left += left
 	if v.after = (Place{}); c.More {
 		v.after = c.Last
 		return
@@ -75,10 +75,16 @@ func (v *evacuation) wake(now time.Time) time.Time {
 	return at
 }
 
-// movesOn tells which holds send deliveries to their next target: an open breaker and a disabled endpoint. The others
-// wait.
+// movesOn tells which holds send deliveries to their next target: an open breaker, a disabled endpoint, and one that was
+// removed. The others wait.
 func movesOn(h gate.Hold) bool {
-	return h.Reason == gate.ReasonBreakerOpen || h.Reason == gate.ReasonDisabled
+	return h.Reason == gate.ReasonBreakerOpen || h.Reason == gate.ReasonDisabled || h.Reason == gate.ReasonRemoved
+}
+
+// stays tells what waits whatever the hold: deliveries at home at an endpoint that was removed, until it returns or an
+// operator cancels them. It is only a backup to the others.
+func (l *lane) stays(d *Delivery, hold gate.Hold) bool {
+	return hold.Reason == gate.ReasonRemoved && d.Chain[0] == l.name
 }
 
 // parkLocked empties the window of a lane that is held: what has an open target moves there, the rest goes back to the
@@ -100,15 +106,23 @@ func (l *lane) parkLocked(now time.Time, hold gate.Hold) {
 	if !l.evac.underway() {
 		l.evac.pending = false
 	}
-	go l.evacuate(Claim{
-		Now: now, Max: windowPerSlot, MaxBytes: l.e.window.room(claimBytes), After: l.evac.after,
-		Movable: func(d *Delivery) bool { return l.e.couldMove(d, now) },
-	})
+	go l.evacuate(hold, Claim{Now: now, Max: windowPerSlot, MaxBytes: l.e.window.room(claimBytes), After: l.evac.after})
 }
 
 // evacuate claims one window of movable deliveries and places them.
-func (l *lane) evacuate(c Claim) {
+func (l *lane) evacuate(hold gate.Hold, c Claim) {
 	defer l.e.tasks.end()
+	left := 0
+	c.Movable = func(d *Delivery) bool {
+		switch {
+		case l.stays(d, hold):
+			return false
+		case l.e.couldMove(d, c.Now):
+			return true
+		}
+		left++
+		return false
+	}
 	claimed, err := l.lease.Claim(l.e.abort, c)
 
 	l.mu.Lock()
@@ -120,7 +134,7 @@ func (l *lane) evacuate(c Claim) {
 		return
 	}
 	l.takeInLocked(claimed.Deliveries)
-	l.evac.claimed(&claimed, time.Now())
+	l.evac.claimed(&claimed, left, time.Now())
 	if len(claimed.Deliveries) > 0 {
 		l.caughtUp = false
 		l.nextDue = earliest(l.nextDue, c.Now)
@@ -136,6 +150,10 @@ func (l *lane) placeLocked(now time.Time, hold gate.Hold, ds []*Delivery) {
 	}
 	var stay []*Delivery
 	for _, d := range ds {
+		if l.stays(d, hold) {
+			stay = append(stay, d)
+			continue
+		}
 		target, ok := l.e.openTarget(d, now)
 		if !ok || target == d.Target {
 			stay = append(stay, d)
@@ -236,9 +254,14 @@ func (e *Engine) targets(d *Delivery, spent uint8) iter.Seq2[uint8, *lane] {
 // probePatience is how long a promised probe keeps others away if nothing comes of it.
 const probePatience = 30 * time.Second
 
+// ready tells whether the endpoint could be tried now as far as its breaker allows.
+func (a *availability) ready(now time.Time) bool {
+	return a.usable && a.breaker != nil && !now.Before(a.until)
+}
+
 func (l *lane) open(now time.Time) bool {
 	a := l.avail.Load()
-	if !a.usable || a.breaker == nil {
+	if !a.ready(now) {
 		return false
 	}
 	switch state, _, probing := a.breaker.State(); state {
@@ -259,16 +282,20 @@ func (l *lane) opens(now time.Time) (time.Time, bool) {
 	if !a.usable || a.breaker == nil {
 		return time.Time{}, false
 	}
+	at := now
 	if state, until, _ := a.breaker.State(); state == gate.StateOpen {
-		return until, true
+		at = until
 	}
-	return now, true
+	if a.until.After(at) {
+		at = a.until
+	}
+	return at, true
 }
 
 // mayOpen is open without a promise: the endpoint could be tried now, or its half-open breaker waits for a probe.
 func (l *lane) mayOpen(now time.Time) bool {
 	a := l.avail.Load()
-	if !a.usable || a.breaker == nil {
+	if !a.ready(now) {
 		return false
 	}
 	switch state, _, probing := a.breaker.State(); state {

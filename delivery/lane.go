@@ -81,7 +81,8 @@ type lane struct {
 
 // availability of an endpoint as a target for deliveries of other lanes.
 type availability struct {
-	usable  bool // in the plan, not disabled, not paused
+	usable  bool      // in the plan, not disabled, not paused
+	until   time.Time // it asked to be left alone until then
 	breaker *gate.Breaker
 }
 
@@ -293,15 +294,20 @@ func (l *lane) classLocked() gate.Class {
 	return l.class
 }
 
-// classifyLocked learns from an attempt. An answer that is no success makes nothing lively, but no endpoint that gives one
-// hangs.
-func (l *lane) classifyLocked(result gate.Result, use gate.Use) {
+// quick is the longest that an attempt at a lively endpoint takes. One that takes longer holds a share of max_in_flight as one
+// that hangs does, whatever it answers in the end: a thousand that answer after 25 s must leave room, too.
+const quick = 2 * time.Second
+
+// classifyLocked learns from an attempt. An answer that is no success makes nothing lively, but no endpoint that soon gives
+// one hangs.
+func (l *lane) classifyLocked(result gate.Result, use gate.Use, took time.Duration) {
 	switch {
+	case result == gate.Excluded:
+	case use == gate.Silent, took > quick:
+		l.class = gate.ClassSilent
 	case use == gate.Answered:
 		l.class = gate.ClassLively
-	case use == gate.Silent:
-		l.class = gate.ClassSilent
-	case result != gate.Excluded && l.class == gate.ClassSilent:
+	case l.class == gate.ClassSilent:
 		l.class = gate.ClassFresh
 	}
 }
@@ -321,10 +327,11 @@ func (l *lane) work(j job) {
 		began := time.Now()
 		result, use := l.e.deliver(l, j)
 		l.quietly(IsNotice(j.d.Event.Type), func() { j.leave(result) })
+		took := time.Since(began)
 		l.probePromised.Store(0)
 		l.e.window.give(len(j.d.Event.Body))
 		if use == gate.Silent {
-			j.share.releaseSilent(time.Since(began))
+			j.share.releaseSilent(took)
 		} else {
 			j.share.release()
 		}
@@ -332,7 +339,7 @@ func (l *lane) work(j job) {
 		l.mu.Lock()
 		l.running--
 		l.slots.Release(use)
-		l.classifyLocked(result, use)
+		l.classifyLocked(result, use, took)
 		var ok bool
 		now := time.Now()
 		if l.holdLocked(now).Reason == gate.ReasonNone {
@@ -409,6 +416,7 @@ func (l *lane) apply(ep *Endpoint) {
 func (l *lane) publishLocked() {
 	l.avail.Store(&availability{
 		usable:  l.ep != nil && l.loaded && l.state.Disabled == "" && !l.state.Paused,
+		until:   l.state.HoldUntil,
 		breaker: l.breaker,
 	})
 }

@@ -57,6 +57,7 @@ func (l *lane) learn(v retry.Verdict, a *Attempt, tried *Endpoint, news bool) {
 	if a.RetryAfter.After(l.state.HoldUntil) {
 		changed = true
 		l.state.HoldUntil = a.RetryAfter
+		l.publishLocked()
 		l.e.log.Info("endpoint asked to wait", slog.String("endpoint", l.name), slog.Time("until", a.RetryAfter))
 	}
 	since, limit := l.state.FailingSince, l.ep.DisableAfter

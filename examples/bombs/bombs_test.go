@@ -25,9 +25,10 @@ import (
 // Attempts at each receiver, 16 of them at once.
 const attempts = 200
 
-// flat is how much more memory the gateway may take at its most: 112 attempts are under way at once, of which each may hold
-// 64 KiB of a header, once more as what is read out of it, and what a connection over TLS takes.
-const flat = 64 << 20
+// flat is how much more memory the gateway may take at its most. 112 attempts are under way at once, of which each may hold
+// 64 KiB of a header, once more as what is read out of it, and what a connection over TLS takes; the store takes 32 MiB in any
+// case. Unpacked, the bombs are two terabytes.
+const flat = 128 << 20
 
 // bomb is a receiver's answer, and what the log is to say of it. A 2xx counts although its body is cut off: the receiver has
 // the event, and sending it again would bring the same bomb.
