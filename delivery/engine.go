@@ -37,6 +37,8 @@ type Engine struct {
 	workers workers
 	tests   atomic.Int64 // test events and checks under way
 	checked checkTimes
+	feed    feed
+	pulse   pulse
 	notices chan Notice // bounded; see Notify
 
 	// intake counts Accepts under way; closed is set under its lock, so Shutdown knows when the last one left.
@@ -68,14 +70,14 @@ type Engine struct {
 func Open(ctx context.Context, c Config) (*Engine, error) {
 	e := &Engine{
 		store:        c.Store,
-		obs:          c.Observer,
 		tracer:       c.Tracer,
 		log:          c.Logger,
 		lanes:        make(map[string]*lane),
 		shutdownDone: make(chan struct{}),
 	}
-	if e.obs == nil {
-		e.obs = NopObserver{}
+	e.obs = Observers{&e.pulse, &e.feed}
+	if c.Observer != nil {
+		e.obs = Observers{&e.pulse, &e.feed, c.Observer}
 	}
 	if e.log == nil {
 		e.log = slog.Default()
@@ -227,6 +229,7 @@ func (e *Engine) stop(ctx context.Context) error {
 	e.intake.Unlock()
 
 	e.stopWork()
+	e.feed.end()
 	drain := DefaultDrain
 	if p := e.plan.Load(); p != nil {
 		drain = p.Drain

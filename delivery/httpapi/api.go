@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"path"
+	"sync"
 
 	"github.com/atoship/caddy-webhooks/delivery"
 )
@@ -21,6 +22,8 @@ import (
 //	POST endpoints/{id}/check     look at everything between us and it, step by step, and say what to do
 //	GET stats             counts of events and deliveries, and what the store costs
 //	GET events            a page of events, newest first: those no rule wanted and those not yet decided among them
+//	GET pulse             the last hour by the minute: events, attempts, latency
+//	GET stream            what happens, as server-sent events; ?endpoint=, type=, tenant= narrow it
 //	GET events/{id}       one event with its payload and its deliveries; ?tenant= where ids are not unique
 //	GET deliveries        a page of deliveries, newest event first; see query.go for what narrows it
 //	GET deliveries/{id}   one delivery with its event, every attempt and every transition
@@ -32,6 +35,9 @@ type API struct {
 	engine func() Gateway
 	log    *slog.Logger
 	mux    *http.ServeMux
+
+	stopping   chan struct{} // closed by EndStreams
+	endStreams sync.Once
 }
 
 // NewAPI returns the API over the engine that is current at each request; nil from engine is answered 503. A nil logger
@@ -40,7 +46,7 @@ func NewAPI(engine func() Gateway, log *slog.Logger) *API {
 	if log == nil {
 		log = slog.Default()
 	}
-	a := &API{engine: engine, log: log, mux: http.NewServeMux()}
+	a := &API{engine: engine, log: log, mux: http.NewServeMux(), stopping: make(chan struct{})}
 	a.handleWith("GET /endpoints", a.endpoints)
 	a.handleWith("GET /endpoints/{id}", a.endpoint)
 	a.handleWith("POST /endpoints/{id}/pause", a.operate(Gateway.Pause))
@@ -48,6 +54,8 @@ func NewAPI(engine func() Gateway, log *slog.Logger) *API {
 	a.handleWith("POST /endpoints/{id}/test", a.test)
 	a.handleWith("POST /endpoints/{id}/check", a.check)
 	a.handleWith("GET /stats", a.stats)
+	a.handleWith("GET /pulse", a.pulse)
+	a.mux.HandleFunc("GET /stream", a.stream)
 	a.handle("GET /events/{id}", a.event)
 	a.handle("GET /events", a.events)
 	a.handle("GET /attempts", a.attempts)

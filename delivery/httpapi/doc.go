@@ -42,6 +42,7 @@ type Engine interface {
 type Gateway interface {
 	Engine
 	Tester
+	Watcher
 	// Endpoints tells what every endpoint is doing, by name; Endpoint one of the plan, or delivery.ErrNotFound.
 	Endpoints() []delivery.EndpointStatus
 	Endpoint(name string) (delivery.EndpointStatus, error)

@@ -79,6 +79,7 @@ func (e *fakeEngine) last() *delivery.Event { return e.taken[len(e.taken)-1] }
 // operator is the part of a Gateway that these tests leave out.
 type operator interface {
 	Tester
+	Watcher
 	Stats(ctx context.Context) (delivery.Stats, error)
 	Endpoints() []delivery.EndpointStatus
 	Endpoint(name string) (delivery.EndpointStatus, error)

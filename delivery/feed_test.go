@@ -1,0 +1,165 @@
+package delivery_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/atoship/caddy-webhooks/delivery"
+)
+
+// drain gathers kinds of what a follower is passed until it is closed.
+func drain(f *delivery.Follower) []string {
+	var got []string
+	for {
+		select {
+		case item, open := <-f.Items:
+			if !open {
+				return append(got, "closed")
+			}
+			got = append(got, fmt.Sprintf("%s %s %s%s", item.Kind, item.EventID, item.Outcome, item.State))
+		default:
+			return got
+		}
+	}
+}
+
+func TestFollowersSeeWhatTheyWantAndNothingFromBefore(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(t *testing.T, w *world) {
+		w.apply(w.plan(byName(map[string]delivery.Target{"a": to("a"), "b": to("b")}), w.endpoint("a", retries()), w.endpoint("b")))
+		w.answer("a", always(500))
+		w.publish("a-before")
+		pass(time.Second)
+		all, err := w.e.Follow(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		onlyB, err := w.e.Follow(func(i *delivery.FeedItem) bool { return i.Endpoint == "b" })
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.publish("a-1")
+		pass(time.Second)
+		w.publish("b-1")
+		pass(time.Second)
+		want(t, "all", drain(all), []string{
+			"accepted a-1 ", "attempted a-1 server_error", "notice  ", "ended a-1 exhausted",
+			"accepted b-1 ", "attempted b-1 delivered", "ended b-1 delivered",
+		})
+		want(t, "of b", drain(onlyB), []string{"attempted b-1 delivered", "ended b-1 delivered"})
+		all.Close()
+		all.Close()
+		w.publish("b-2")
+		pass(time.Second)
+		want(t, "after Close", drain(all), []string{"closed"})
+		want(t, "the other", drain(onlyB), []string{"attempted b-2 delivered", "ended b-2 delivered"})
+	})
+}
+
+func TestASlowFollowerLosesItemsAndDelaysNobody(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(t *testing.T, w *world) {
+		w.apply(w.plan(routeTo{targets: []delivery.Target{to("a")}}, w.endpoint("a")))
+		slow, err := w.e.Follow(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 400 {
+			w.publish(fmt.Sprintf("evt_%d", i))
+		}
+		pass(time.Minute)
+		if n := len(w.seen("a")); n != 400 {
+			t.Errorf("%d delivered", n)
+		}
+		if got, missed := len(drain(slow)), slow.Missed(); got != 1024 || missed != 1200-1024 || slow.Missed() != 0 {
+			t.Errorf("%d items and %d missed, want 1024 and 176", got, missed)
+		}
+		slow.Close()
+	})
+}
+
+func TestFollowersAreBoundedAndEndWithTheEngine(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(t *testing.T, w *world) {
+		w.apply(w.plan(routeTo{}))
+		var last *delivery.Follower
+		for range 64 {
+			f, err := w.e.Follow(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			last = f
+		}
+		if _, err := w.e.Follow(nil); !errors.Is(err, delivery.ErrBusy) {
+			t.Errorf("one too many: %v", err)
+		}
+		last.Close()
+		if _, err := w.e.Follow(nil); err != nil {
+			t.Errorf("after one has left: %v", err)
+		}
+		f := last
+		w.close()
+		if _, open := <-f.Items; open {
+			t.Error("a follower outlives the engine")
+		}
+		if _, err := w.e.Follow(nil); !errors.Is(err, delivery.ErrStopping) {
+			t.Errorf("after the stop: %v", err)
+		}
+	})
+}
+
+func TestPulseCountsTheLastHourByTheMinute(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(t *testing.T, w *world) {
+		w.apply(w.plan(byName(map[string]delivery.Target{"a": to("a"), "b": to("b")}), w.endpoint("a", retries(), noBreaker), w.endpoint("b")))
+		w.answer("a", always(500))
+		// The bubble's clock begins at midnight.
+		for i := range 20 {
+			w.publish(fmt.Sprintf("b-%d", i))
+		}
+		w.publish("a-1", "a-2", "a-3")
+		pass(time.Minute)
+		w.publish("b-later")
+		pass(time.Second)
+		p := w.e.Pulse()
+		last, before := p[delivery.PulseMinutes-1], p[delivery.PulseMinutes-2]
+		if before.Events != 23 || before.Succeeded != 20 || before.Failed != 3 || before.P95 <= 0 || before.P95 > time.Millisecond {
+			t.Errorf("the minute before: %+v", before)
+		}
+		if last.Events != 1 || last.Succeeded != 1 || last.Failed != 0 || !last.At.Equal(time.Now().UTC().Truncate(time.Minute)) {
+			t.Errorf("this minute: %+v", last)
+		}
+		pass(delivery.PulseMinutes * time.Minute)
+		w.publish("b-much-later")
+		pass(time.Second)
+		total := uint64(0)
+		for _, m := range w.e.Pulse() {
+			total += m.Events
+		}
+		if total != 1 {
+			t.Errorf("%d events in the last hour, want the one of this minute", total)
+		}
+	})
+}
+
+func TestPulseTellsLatencyFromAcceptanceOn(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(t *testing.T, w *world) {
+		w.apply(w.plan(routeTo{targets: []delivery.Target{to("a")}}, w.endpoint("a", retries(10*time.Second))))
+		w.answer("a", func(n int, _ *http.Request) (*http.Response, error) {
+			if n == 1 {
+				return status(500)
+			}
+			return status(200)
+		})
+		w.publish("one")
+		pass(20 * time.Second)
+		m := w.e.Pulse()[delivery.PulseMinutes-1]
+		if m.P50 < 9*time.Second || m.P50 > 13*time.Second {
+			t.Errorf("P50 is %s, want some 10 to 11 s: %+v", m.P50, m)
+		}
+	})
+}

@@ -1,0 +1,174 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/atoship/caddy-webhooks/delivery"
+)
+
+// Watcher is what watching needs of *delivery.Engine.
+type Watcher interface {
+	// Follow passes on what happens from now on.
+	Follow(wants func(*delivery.FeedItem) bool) (*delivery.Follower, error)
+	// Pulse tells what happened in the last hour, by the minute.
+	Pulse() []delivery.PulseMinute
+}
+
+// heartbeat is how often a quiet stream says that it lives: proxies close what says nothing for a minute.
+const heartbeat = 15 * time.Second
+
+// streamWrite bounds one write to a reader that does not read.
+const streamWrite = 10 * time.Second
+
+type feedView struct {
+	At          moment `json:"at"`
+	EventID     string `json:"event_id,omitempty"`
+	EventType   string `json:"event_type"`
+	Environment string `json:"environment,omitempty"`
+	Tenant      string `json:"tenant,omitempty"`
+	Delivery    string `json:"delivery,omitempty"`
+	Endpoint    string `json:"endpoint,omitempty"`
+	N           int    `json:"n,omitempty"`
+	Status      int    `json:"status,omitempty"`
+	Outcome     string `json:"outcome,omitempty"`
+	DurationMS  int64  `json:"duration_ms,omitempty"`
+	State       string `json:"state,omitempty"`
+	Deliveries  int    `json:"deliveries,omitempty"`
+	Test        bool   `json:"test,omitempty"`
+}
+
+type pulseView struct {
+	Minutes []minuteView `json:"minutes"`
+}
+
+type minuteView struct {
+	At        moment  `json:"at"`
+	Events    uint64  `json:"events"`
+	Succeeded uint64  `json:"succeeded"`
+	Failed    uint64  `json:"failed"`
+	P50MS     float64 `json:"p50_ms"`
+	P95MS     float64 `json:"p95_ms"`
+}
+
+// viewPulse shows the last hour.
+func viewPulse(all []delivery.PulseMinute) *pulseView {
+	v := &pulseView{Minutes: make([]minuteView, len(all))}
+	ms := func(d time.Duration) float64 {
+		return float64(d.Round(100*time.Microsecond)) / float64(time.Millisecond)
+	}
+	for i, m := range all {
+		v.Minutes[i] = minuteView{moment{m.At}, m.Events, m.Succeeded, m.Failed, ms(m.P50), ms(m.P95)}
+	}
+	return v
+}
+
+func (*API) pulse(_ context.Context, g Gateway, r *http.Request) (any, error) {
+	if _, p := parseQuery(r); p != nil {
+		return nil, p
+	}
+	return viewPulse(g.Pulse()), nil
+}
+
+// EndStreams ends the streams under way and to come: a server that stops waits for its requests.
+func (a *API) EndStreams() { a.endStreams.Do(func() { close(a.stopping) }) }
+
+// stream sends what happens as server-sent events (WHATWG HTML, section 9.2) until the reader leaves or the gateway stops.
+// The event is named accepted, attempted, ended or notice; missed tells how many a slow reader lost.
+func (a *API) stream(w http.ResponseWriter, r *http.Request) {
+	g := a.engine()
+	if g == nil {
+		notReady().Write(w)
+		return
+	}
+	q, p := parseQuery(r, "endpoint", "type", "tenant")
+	if p != nil {
+		p.Write(w)
+		return
+	}
+	f, err := g.Follow(wanted(q))
+	if err != nil {
+		if errors.Is(err, delivery.ErrBusy) {
+			p = &Problem{Status: http.StatusTooManyRequests, RetryAfter: retryBusy, Detail: "too many streams are open"}
+		} else {
+			p = notReady()
+		}
+		p.Write(w)
+		return
+	}
+	defer f.Close()
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h["X-Content-Type-Options"], h["Cache-Control"] = nosniff, noStore
+	h.Set("X-Accel-Buffering", "no") // proxies that buffer answers would hold every event back
+	out := &eventStream{w: w, c: http.NewResponseController(w)}
+	if out.send(": following\n\n") {
+		a.follow(r, out, f)
+	}
+}
+
+// wanted is the filter that a query asks for.
+func wanted(q map[string]string) func(*delivery.FeedItem) bool {
+	is := func(name, value string) bool {
+		v, given := q[name]
+		return !given || v == value
+	}
+	return func(i *delivery.FeedItem) bool {
+		return is("endpoint", i.Endpoint) && is("type", i.EventType) && is("tenant", i.Tenant)
+	}
+}
+
+func (a *API) follow(r *http.Request, out *eventStream, f *delivery.Follower) {
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
+	for {
+		select {
+		case <-r.Context().Done():
+			return
+		case <-a.stopping:
+			return
+		case <-beat.C:
+			if !out.send(": \n\n") {
+				return
+			}
+		case item, open := <-f.Items:
+			if !open || !out.item(&item) {
+				return
+			}
+			if n := f.Missed(); n > 0 && !out.event("missed", map[string]uint64{"items": n}) {
+				return
+			}
+		}
+	}
+}
+
+// eventStream writes server-sent events.
+type eventStream struct {
+	w http.ResponseWriter
+	c *http.ResponseController
+}
+
+func (s *eventStream) item(i *delivery.FeedItem) bool {
+	return s.event(i.Kind, feedView{
+		moment{i.At},
+		i.EventID, i.EventType, i.Environment, i.Tenant, i.Delivery, i.Endpoint, i.N, i.Status, i.Outcome,
+		i.Took.Milliseconds(), i.State, i.Deliveries, i.Test,
+	})
+}
+
+// event sends one, and tells whether the reader is still there. JSON has no line breaks, which would end it early.
+func (s *eventStream) event(name string, v any) bool {
+	data, err := json.Marshal(v)
+	return err == nil && s.send("event: "+name+"\ndata: "+string(data)+"\n\n")
+}
+
+func (s *eventStream) send(text string) bool {
+	_ = s.c.SetWriteDeadline(time.Now().Add(streamWrite)) // a writer without deadlines is a test's
+	if _, err := s.w.Write([]byte(text)); err != nil {
+		return false
+	}
+	return s.c.Flush() == nil
+}
