@@ -2,16 +2,13 @@ package delivery
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"net/url"
 	"sync"
 	"time"
 
 	"github.com/atoship/caddy-webhooks/delivery/egress"
-	"github.com/atoship/caddy-webhooks/delivery/retry"
 )
 
 // checkPause is the least time between two checks of one endpoint: each sends it three requests and a handshake, and must be
@@ -181,9 +178,10 @@ type said struct {
 
 // send makes a request of the check. A forged one carries a signature of every scheme that is right for another body.
 func (c *checking) send(ctx context.Context, d *Delivery, forged bool) said {
-	ctx, cancel := context.WithTimeoutCause(ctx, c.ep.Timeout, retry.ErrTimeout)
-	defer cancel()
 	a := &Attempt{N: 1, Endpoint: c.ep.Name, Started: time.Now().UTC()}
+	out := outgoings.Get().(*outgoing)
+	defer out.release()
+	out.begin(ctx, d, c.ep, a)
 	signed := d
 	if forged {
 		event := *d.Event
@@ -192,22 +190,11 @@ func (c *checking) send(ctx context.Context, d *Delivery, forged bool) said {
 		other.Event = &event
 		signed = &other
 	}
-	req, err := c.e.request(ctx, c.plan, signed, c.ep, a)
-	if err == nil && forged {
-		var honest *http.Request
-		if honest, err = c.e.request(ctx, c.plan, d, c.ep, a); err == nil {
-			req.Body, req.GetBody, req.ContentLength = honest.Body, honest.GetBody, honest.ContentLength
-		}
+	err := out.sign(c.plan, signed, c.ep, a)
+	if err == nil {
+		err = out.send(ctx, c.ep)
 	}
-	if err != nil {
-		return said{err: err}
-	}
-	resp, err := c.ep.Transport.RoundTrip(req)
-	if err != nil {
-		return said{err: errors.Join(err, context.Cause(ctx)), took: time.Since(a.Started)}
-	}
-	err = a.read(resp)
-	return said{status: resp.StatusCode, err: err, took: time.Since(a.Started)}
+	return said{status: out.Status, err: err, took: time.Since(a.Started)}
 }
 
 // location is where a redirect points to, without what may be secret in it; empty if it says nothing usable.

@@ -1,21 +1,18 @@
 package delivery
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"io"
 	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"net/http"
-	"net/http/httptrace"
 	"net/textproto"
-	"net/url"
 	"strconv"
 	"sync"
 	"time"
 
+	"github.com/atoship/caddy-webhooks/delivery/egress"
 	"github.com/atoship/caddy-webhooks/delivery/gate"
 	"github.com/atoship/caddy-webhooks/delivery/retry"
 	"github.com/atoship/caddy-webhooks/delivery/sign"
@@ -98,69 +95,84 @@ func slotUse(v retry.Verdict) gate.Use {
 	}
 }
 
+// outgoing is an attempt's request, used again for the next one: nothing keeps what a transport or a signer is given.
+type outgoing struct {
+	egress.Call
+	header  http.Header
+	values  [7]string // of the headers that each attempt has
+	message sign.Message
+}
+
+var outgoings = sync.Pool{New: func() any { return &outgoing{header: make(http.Header, 16)} }}
+
+// release forgets the attempt, and what a rare one had of extra headers.
+func (o *outgoing) release() {
+	if len(o.header) > maxPooledHeaders {
+		return
+	}
+	clear(o.header)
+	*o = outgoing{header: o.header}
+	outgoings.Put(o)
+}
+
+// maxPooledHeaders is twice what an attempt usually has.
+const maxPooledHeaders = 32
+
 // try makes the HTTP request and reads the answer: never more than ReadBytes, never longer than the endpoint's timeout.
 // What came of it is written into the attempt.
 func (e *Engine) try(ctx context.Context, plan *Plan, d *Delivery, ep *Endpoint, a *Attempt) retry.Verdict {
-	ctx, cancel := context.WithTimeoutCause(ctx, ep.Timeout, retry.ErrTimeout)
-	defer cancel()
-	result := retry.Result{}
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(c httptrace.GotConnInfo) {
-		result.Kept = c.Reused && d.LocalFaults < keptTries
-		if addr := c.Conn.RemoteAddr(); addr != nil {
-			a.Address = addr.String()
-		}
-	}})
-	req, err := e.request(ctx, plan, d, ep, a)
+	out := outgoings.Get().(*outgoing)
+	defer out.release()
+	out.begin(e.abort, d, ep, a)
+	err := out.sign(plan, d, ep, a)
 	if err == nil {
-		var resp *http.Response
-		if resp, err = ep.Transport.RoundTrip(req); err == nil {
-			result.Status = resp.StatusCode
-			result.RetryAfter = resp.Header.Get("Retry-After")
-			a.location = resp.Header.Get("Location")
-			err = a.read(resp)
-		}
+		err = out.send(ctx, ep)
 	}
-	if err != nil && ctx.Err() != nil {
-		err = errors.Join(err, context.Cause(ctx)) // tells our deadline and our shutdown apart
-	}
-	result.Err = err
-	result.Now = time.Now()
-	a.Duration = time.Since(a.Started)
-	a.Status = result.Status
-	v := retry.Classify(result)
+	now := time.Now()
+	a.Duration = now.Sub(a.Started)
+	a.location = out.Location
+	a.Address, a.Status, a.Excerpt, a.ResponseBytes = out.Address, out.Status, out.Excerpt, out.Bytes
+	v := retry.Classify(retry.Result{
+		Status: out.Status, Err: err, RetryAfter: out.RetryAfter, Now: now,
+		Kept: out.Reused && d.LocalFaults < keptTries,
+	})
 	if v.Outcome == retry.Cancelled && e.abort.Err() == nil {
 		// Not our stop: a transport or signer that gives up by itself is a fault of our side and backs off like one.
 		v.Outcome, v.Detail = retry.Local, "cancelled"
 	}
 	a.Outcome, a.Detail = v.Outcome.String(), v.Detail
 	if v.Hold > 0 {
-		a.RetryAfter = stamp(result.Now.Add(v.Hold))
+		a.RetryAfter = stamp(now.Add(v.Hold))
 	}
 	return v
 }
 
-// outgoing is an attempt's request with what it points to, in one piece: a dozen small allocations less per attempt.
-type outgoing struct {
-	http.Request
-	url    url.URL
-	body   bytes.Reader
-	values [7]string // of the headers that each attempt has
+// begin prepares a try that ends with its endpoint's timeout, or with stop.
+func (o *outgoing) begin(stop context.Context, d *Delivery, ep *Endpoint, a *Attempt) {
+	o.Call = egress.Call{
+		URL: ep.URL, Header: o.header, Body: d.Event.Body, End: a.Started.Add(ep.Timeout), Stop: stop,
+		Read: ReadBytes, Keep: ExcerptBytes,
+	}
 }
 
-// request builds the signed request of an attempt. GetBody is set, so that another way out may be tried as long as not a byte
-// was sent; nothing is ever sent twice.
-func (e *Engine) request(ctx context.Context, plan *Plan, d *Delivery, ep *Endpoint, a *Attempt) (*http.Request, error) {
-	out := &outgoing{url: *ep.URL}
-	body := d.Event.Body
-	out.body.Reset(body)
-	h := make(http.Header, len(ep.Header)+len(out.values)+maxSignatureHeaders)
-	maps.Copy(h, ep.Header)
-	out.Request = http.Request{
-		Method: http.MethodPost, URL: &out.url, Host: out.url.Host, Header: h,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Body: io.NopCloser(&out.body), ContentLength: int64(len(body)),
-		GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil },
+// send makes the try. Its error tells our deadline and our shutdown apart.
+func (o *outgoing) send(ctx context.Context, ep *Endpoint) error {
+	err := o.Make(ctx, ep.Transport)
+	switch {
+	case err == nil:
+		return nil
+	case o.Stop.Err() != nil:
+		return errors.Join(err, context.Cause(o.Stop))
+	case !time.Now().Before(o.End):
+		return errors.Join(err, retry.ErrTimeout)
 	}
+	return err
+}
+
+// sign fills in the headers.
+func (o *outgoing) sign(plan *Plan, d *Delivery, ep *Endpoint, a *Attempt) error {
+	h := o.header
+	maps.Copy(h, ep.Header)
 	n := plan.headers()
 	for i, v := range [...]struct{ name, value string }{
 		{"Content-Type", d.Event.ContentType},
@@ -171,8 +183,8 @@ func (e *Engine) request(ctx context.Context, plan *Plan, d *Delivery, ep *Endpo
 		{n.delivery, d.ID},
 		{n.attempt, strconv.Itoa(int(a.N))},
 	} {
-		out.values[i] = v.value
-		h[v.name] = out.values[i : i+1 : i+1]
+		o.values[i] = v.value
+		h[v.name] = o.values[i : i+1 : i+1]
 	}
 	if a.trace != nil {
 		a.trace.addTo(h)
@@ -180,15 +192,12 @@ func (e *Engine) request(ctx context.Context, plan *Plan, d *Delivery, ep *Endpo
 	if d.Event.Test {
 		h[n.test] = []string{"true"}
 	}
-	m := sign.Message{ID: d.Event.ID, Type: d.Event.Type, Timestamp: a.Started, URL: &out.url, Body: body}
-	if err := ep.Signer.Sign(h, &m); err != nil {
-		return nil, &retry.LocalFault{Code: "sign", Err: err}
+	o.message = sign.Message{ID: d.Event.ID, Type: d.Event.Type, Timestamp: a.Started, URL: ep.URL, Body: d.Event.Body}
+	if err := ep.Signer.Sign(h, &o.message); err != nil {
+		return &retry.LocalFault{Code: "sign", Err: err}
 	}
-	return out.WithContext(ctx), nil
+	return nil
 }
-
-// maxSignatureHeaders is how many headers the default schemes add together; others may add more.
-const maxSignatureHeaders = 4
 
 // headerNames are our own headers' names under the plan's prefix, in canonical form.
 type headerNames struct{ event, eventID, delivery, attempt, test string }
@@ -199,32 +208,4 @@ func (p *Plan) headers() *headerNames {
 		p.names = headerNames{event: name("Event"), eventID: name("Event-Id"), delivery: name("Delivery"), attempt: name("Attempt"), test: name("Test")}
 	})
 	return &p.names
-}
-
-// readChunk is what an attempt holds to read a body: little, because a thousand endpoints may drip theirs until the timeout.
-const readChunk = 2 << 10
-
-var readChunks = sync.Pool{New: func() any { return new([readChunk]byte) }}
-
-// read takes up to ReadBytes of the body and keeps the first ExcerptBytes. A longer body is cut off by closing the
-// connection: reading it to its end is what a response bomb wants.
-func (a *Attempt) read(resp *http.Response) error {
-	defer resp.Body.Close() //nolint:errcheck // nothing is left to do about it
-	if resp.ContentLength == 0 {
-		return nil
-	}
-	chunk := readChunks.Get().(*[readChunk]byte)
-	defer readChunks.Put(chunk)
-	for a.ResponseBytes < ReadBytes {
-		n, err := resp.Body.Read(chunk[:min(readChunk, ReadBytes-a.ResponseBytes)])
-		a.ResponseBytes += n
-		a.Excerpt = append(a.Excerpt, chunk[:min(n, ExcerptBytes-len(a.Excerpt))]...)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil // the rest is not wanted
 }

@@ -99,6 +99,12 @@ func FuzzAnswer(f *testing.F) {
 		"HTTP/9.9 200 OK\r\n\r\n",
 		"HTTP/1.1 099 Nonsense\r\n\r\n",
 		"SSH-2.0-OpenSSH\r\n",
+		"HTTP/1.1 503 No\r\nRetry-After:  120 \r\nretry-after: 5\r\nContent-Length: 2\r\n\r\nok",
+		"HTTP/1.1 302 Found\r\nLocation: https://b.example/\r\nContent-Length: 0\r\n\r\n",
+		"HTTP/1.1 200 \r\nContent-Length:2\r\nConnection: Keep-Alive\r\n\r\nok",
+		"HTTP/1.1 200\r\nContent-Length: 0002\r\nX:\r\n\r\nok",
+		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: \xff\t\r\n\r\nok",
+		"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\nok",
 	} {
 		f.Add([]byte(s), uint16(1000))
 		f.Add([]byte(s), uint16(1))
@@ -110,6 +116,14 @@ func FuzzAnswer(f *testing.F) {
 		c := &client{dial: dial, most: 1, perHost: 1, idle: make(map[string][]*wire)}
 		got := ask(t, c)
 		c.CloseIdleConnections()
+		called := ask(t, caller{c})
+		c.CloseIdleConnections()
+		// A status of 000 is none to a call.
+		same := func(name string) bool { return called.header.Get(name) == got.header.Get(name) }
+		if got.status != 0 && (called.status != got.status || called.body != got.body || called.failed != got.failed ||
+			called.cut != got.cut || !called.failed && (!same("Retry-After") || !same("Location"))) {
+			t.Errorf("%q is taken by a call for\n%+v, by a round trip for\n%+v", answer, called, got)
+		}
 
 		theirs := &http.Transport{DialContext: dial, DisableCompression: true, MaxResponseHeaderBytes: maxResponseHeaderBytes}
 		want := ask(t, theirs)

@@ -55,6 +55,7 @@ func (c *client) address(u *url.URL) string {
 	port := u.Port()
 	switch {
 	case port != "":
+		return u.Host
 	case c.tls != nil:
 		port = "443"
 	default:
@@ -63,15 +64,21 @@ func (c *client) address(u *url.URL) string {
 	return net.JoinHostPort(u.Hostname(), port)
 }
 
-// wire takes a kept connection on which nothing has come since, or makes one.
+// wire takes a kept connection, or makes one.
 func (c *client) wire(ctx context.Context, host string) (*wire, error) {
+	if w := c.kept(host, nil); w != nil {
+		return w, nil
+	}
+	return c.connect(ctx, host)
+}
+
+// kept takes a connection on which nothing has come since its last use; nil:
+// there is none. It is watched for stop, nil: for nothing.
+func (c *client) kept(host string, stop context.Context) *wire { //nolint:revive // not what the look-up ends with
 	for {
 		w := c.take(host)
-		if w == nil {
-			return c.connect(ctx, host)
-		}
-		if w.quiet() {
-			return w, nil
+		if w == nil || w.watch(stop) && w.quiet() {
+			return w
 		}
 		w.close() // by the other side, most likely
 	}

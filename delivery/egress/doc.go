@@ -20,6 +20,9 @@
 //	        ─► way       connections of that route alone   transport.go
 //	        ─► dialer    resolve, judge, bind, connect or ask for a tunnel   dial.go tunnel.go
 //
+// An attempt is a [Call]: over a [Transport] with nothing to choose it goes
+// straight to the connection, and over anything else it is a round trip.
+//
 // What fails there on our side is an error whose Outcome is "local" (see
 // [SourceError] and [ProxyError]) and is tried by the next source or proxy.
 //

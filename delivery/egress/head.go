@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -18,9 +19,6 @@ func appendHead(b []byte, req *http.Request) ([]byte, error) {
 	if host == "" {
 		host = req.URL.Host
 	}
-	if !httpguts.ValidHostHeader(host) {
-		return b, errors.New("the request's host is not valid")
-	}
 	if req.ContentLength < 0 || req.ContentLength == 0 && req.Body != nil && req.Body != http.NoBody {
 		return b, errors.New("the request has a body of unknown length")
 	}
@@ -28,7 +26,25 @@ func appendHead(b []byte, req *http.Request) ([]byte, error) {
 	if method == "" {
 		method = http.MethodGet
 	}
-	target := req.URL.RequestURI()
+	b, err := appendStart(b, method, req.URL, host)
+	if err != nil {
+		return b, err
+	}
+	if req.ContentLength > 0 || method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch {
+		b = appendLength(b, req.ContentLength)
+	}
+	if req.Close {
+		b = append(b, "Connection: close\r\n"...)
+	}
+	return appendFields(b, req.Header)
+}
+
+// appendStart writes the request line and Host.
+func appendStart(b []byte, method string, u *url.URL, host string) ([]byte, error) {
+	if !httpguts.ValidHostHeader(host) {
+		return b, errors.New("the request's host is not valid")
+	}
+	target := u.RequestURI()
 	if !httpguts.ValidHeaderFieldName(method) || !validTarget(target) {
 		return b, errors.New("the request's method or path is not valid")
 	}
@@ -37,16 +53,18 @@ func appendHead(b []byte, req *http.Request) ([]byte, error) {
 	b = append(b, target...)
 	b = append(b, " HTTP/1.1\r\nHost: "...)
 	b = append(b, host...)
-	b = append(b, "\r\n"...)
-	if req.ContentLength > 0 || method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch {
-		b = append(b, "Content-Length: "...)
-		b = strconv.AppendInt(b, req.ContentLength, 10)
-		b = append(b, "\r\n"...)
-	}
-	if req.Close {
-		b = append(b, "Connection: close\r\n"...)
-	}
-	for name, values := range req.Header {
+	return append(b, "\r\n"...), nil
+}
+
+func appendLength(b []byte, n int64) []byte {
+	b = append(b, "Content-Length: "...)
+	b = strconv.AppendInt(b, n, 10)
+	return append(b, "\r\n"...)
+}
+
+// appendFields writes the rest of the header, and the blank line behind it.
+func appendFields(b []byte, header http.Header) ([]byte, error) {
+	for name, values := range header {
 		if framing(name) {
 			continue
 		}

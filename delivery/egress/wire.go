@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"sync"
 	"time"
@@ -42,6 +43,15 @@ type wire struct {
 	used bool
 	look socket
 
+	// Of calls.
+	end      time.Time       // of the present one; zero: the connection's deadline is what counts
+	deadline time.Time       // of the connection, if a call set it
+	stop     context.Context //nolint:containedctx // watched for the end of all calls
+	unwatch  func() bool
+	peer     string   // the other end's address
+	url      *url.URL // of the last request, and the start of its head
+	start    []byte
+
 	// While idle, guarded by client.mu.
 	since time.Time
 	aged  *list.Element
@@ -60,7 +70,44 @@ func (w *wire) speak(conn net.Conn) { w.conn = conn }
 // seconds for a receiver that reads nothing to take it; nobody needs to know
 // that nothing more comes on a connection between two requests, or in the
 // middle of one.
-func (w *wire) close() { _ = w.raw.Close() }
+func (w *wire) close() {
+	if w.unwatch != nil {
+		w.unwatch()
+	}
+	_ = w.raw.Close()
+}
+
+// watch makes the end of stop end what the connection does, until another one
+// is watched. It reports false for a connection that is being broken off.
+func (w *wire) watch(stop context.Context) bool {
+	if w.stop == stop {
+		return stop == nil || stop.Err() == nil
+	}
+	if w.unwatch != nil && !w.unwatch() {
+		return false
+	}
+	w.stop, w.unwatch = stop, nil
+	if stop != nil {
+		w.unwatch = context.AfterFunc(stop, func() { _ = w.conn.SetDeadline(past) })
+	}
+	return true
+}
+
+// address of the other end.
+func (w *wire) address() string {
+	if w.peer == "" {
+		if addr := w.conn.RemoteAddr(); addr != nil {
+			w.peer = addr.String()
+		}
+	}
+	return w.peer
+}
+
+// setDeadline is for calls; everybody else says so by deadline's zero.
+func (w *wire) setDeadline(t time.Time) {
+	_ = w.conn.SetDeadline(t)
+	w.deadline = t
+}
 
 // bounded reads a connection up to what an answer's header may take.
 type bounded wire
@@ -81,6 +128,12 @@ func (b *bounded) Read(p []byte) (int, error) {
 		return 0, errHeaderTooLarge
 	}
 	n, err := b.conn.Read(p[:min(len(p), b.left)])
+	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && b.deadline.Before(b.end) && b.stop.Err() == nil {
+		(*wire)(b).setDeadline(b.end) // an earlier call's deadline
+		if b.stop.Err() == nil {
+			n, err = b.conn.Read(p[:min(len(p), b.left)])
+		}
+	}
 	b.left -= n
 	b.err = err
 	return n, err //nolint:wrapcheck // callers say what they were reading
@@ -116,6 +169,7 @@ func (w *wire) quiet() bool {
 		return true // there is nothing above it
 	}
 	var b [1]byte
+	w.deadline, w.end = time.Time{}, time.Time{}
 	_ = w.conn.SetReadDeadline(past)
 	n, err := w.conn.Read(b[:])
 	return n == 0 && errors.Is(err, os.ErrDeadlineExceeded)
@@ -126,19 +180,24 @@ func (w *wire) roundTrip(req *http.Request) (*http.Response, error) {
 	ctx := req.Context()
 	deadline, _ := ctx.Deadline() // zero: none
 	_ = w.conn.SetDeadline(deadline)
-	w.err = nil
+	w.err, w.deadline, w.end = nil, time.Time{}, time.Time{}
 	x := &exchange{w: w, ctx: ctx, stop: context.AfterFunc(ctx, func() { _ = w.conn.SetDeadline(past) })}
 	if err := x.send(req); err != nil {
 		x.end(false)
 		return nil, failure(ctx, fmt.Errorf("sending the request: %w", err))
 	}
-	resp, err := w.response(req)
+	return x.receive(req)
+}
+
+// receive reads the answer's header.
+func (x *exchange) receive(req *http.Request) (*http.Response, error) {
+	resp, err := x.w.response(req)
 	if err != nil {
 		x.end(false)
 		if x.sendErr != nil {
 			err = x.sendErr
 		}
-		return nil, failure(ctx, fmt.Errorf("reading the answer: %w", err))
+		return nil, failure(x.ctx, fmt.Errorf("reading the answer: %w", err))
 	}
 	x.taken = resp.StatusCode >= 200 && resp.StatusCode <= 299
 	x.keep = !resp.Close && !req.Close && resp.StatusCode != http.StatusSwitchingProtocols
@@ -222,6 +281,7 @@ func (x *exchange) refused(err error) error {
 		return err
 	}
 	x.sendErr = err
+	x.w.deadline, x.w.end = time.Time{}, time.Time{}
 	_ = x.w.conn.SetReadDeadline(time.Now().Add(lastWord))
 	return nil
 }
@@ -282,6 +342,7 @@ func (x *exchange) end(complete bool) {
 	}
 	// The last of the request may be on its way still, or the receiver did
 	// not care for it.
+	x.w.deadline, x.w.end = time.Time{}, time.Time{}
 	_ = x.w.conn.SetDeadline(time.Now().Add(lastWord))
 	go func() {
 		if err := <-x.sending; err != nil {
@@ -291,6 +352,12 @@ func (x *exchange) end(complete bool) {
 		x.w.c.put(x.w)
 	}()
 }
+
+// readChunk is what an attempt holds to read a body: little, because a thousand
+// endpoints may drip theirs until the timeout.
+const readChunk = 2 << 10
+
+var readChunks = sync.Pool{New: func() any { return new([readChunk]byte) }}
 
 // buffers hold requests while they are written.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 2<<10); return &b }}
