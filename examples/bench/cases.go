@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/atoship/caddy-webhooks/examples/internal/rig"
 )
@@ -115,8 +117,8 @@ func (o options) subjects(ctx context.Context, bin, dir, receiver, cert string) 
 	}
 	load := stream{addr: addr, path: "/events", connections: o.Connections, batch: o.Batch, size: o.Size, eventType: "bench.tick"}
 	measured := []*subject{{name: "gateway", gateway: gateway, load: load, fanout: o.Endpoints, admin: adminClient(filepath.Join(dir, "gateway"))}}
-	if o.solo {
-		return measured, nil
+	if err := started(ctx, measured[0].admin); err != nil || o.solo {
+		return measured, err
 	}
 
 	proxy, addr, err := launch(ctx, bin, dir, "proxy", func(addr, _ string) string { return proxyConfig(addr, receiver, cert) })
@@ -125,6 +127,20 @@ func (o options) subjects(ctx context.Context, bin, dir, receiver, cert string) 
 	}
 	load.addr, load.path, load.batch = addr, "/", 1
 	return append(measured, &subject{name: "reverse_proxy", gateway: proxy, load: load, fanout: 1}), nil
+}
+
+// started waits for the gateway's engine: Caddy listens a little earlier.
+func started(ctx context.Context, admin *http.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for {
+		var stats struct{}
+		err := rig.Get(ctx, admin, "http://gateway/webhooks/stats", &stats)
+		if err == nil || ctx.Err() != nil {
+			return err //nolint:wrapcheck // says it all
+		}
+		time.Sleep(time.Millisecond)
+	}
 }
 
 // neighbours are the subjects of the isolation case: a healthy endpoint alone, and the same beside one that takes every
