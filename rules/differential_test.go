@@ -115,7 +115,7 @@ func (g generator) value(depth int) any {
 	return a
 }
 
-func (g generator) event(t *testing.T) (*Event, any) {
+func (g generator) event(t testing.TB) (*Event, any) {
 	data := map[string]any{}
 	for _, k := range []string{"a", "b", "c", "d"} {
 		if g.IntN(4) > 0 {
