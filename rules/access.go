@@ -46,15 +46,12 @@ const (
 // cluesOf returns the clues of a condition, or nil when it has none: it can be
 // true or fail whatever the event holds.
 func cluesOf(c *condition) clues {
+	if c.negated {
+		return nil // while a part is false, its negation is true
+	}
 	switch c.op {
 	case leaf:
 		return c.atom.clues()
-	case not:
-		// Only a double negation: a part that is false is true when negated.
-		if p := &c.parts[0]; p.op == not {
-			return cluesOf(&p.parts[0])
-		}
-		return nil
 	case or:
 		all := clues{}
 		for i := range c.parts {
@@ -212,7 +209,7 @@ func (r *rule) clues() []clues {
 		return sets
 	}
 	parts := []condition{*r.condition}
-	if r.condition.op == and {
+	if r.condition.op == and && !r.condition.negated {
 		parts = r.condition.parts
 	}
 	for i := range parts {

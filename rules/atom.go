@@ -41,14 +41,14 @@ const (
 type atom struct {
 	kind    atomKind
 	data    bool // it reads the payload
-	path    *path
-	text    string
-	texts   []string
-	num     number
-	nums    []number
 	flipped bool // the literal stands on the left
 	truth   bool
 	orEmpty bool // a missing list counts as an empty one
+	path    *path
+	text    string
+	num     number
+	texts   []string
+	nums    []number
 	glob    *globPattern
 	regexp  *regexProgram
 	each    *each

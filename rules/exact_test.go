@@ -185,12 +185,14 @@ func (o *oracle) decide(t testing.TB, ev *Event) Decision {
 		hold := r.OnError == OnErrorHold || r.OnError == OnErrorDefault && o.mode == MatchFirst
 		last := o.mode == MatchFirst || r.Stop
 		out := o.outcome(t, r.When.Text, ev, data, bad)
-		if out == isTrue {
+		switch out {
+		case isTrue:
 			for _, c := range r.To {
 				add(r.Name, c.Primary)
 			}
-		} else if out == isError {
+		case isError:
 			fail(r.Name, hold)
+		case isFalse, isMissing:
 		}
 		if last && (out == isTrue || out == isError && hold) {
 			break

@@ -148,18 +148,18 @@ func (c *exprCompiler) split(n ast.Node, src file.Source) (*condition, error) {
 			return c.join(or, src, x.Left, x.Right)
 		case "!=":
 			equal := at(x, &ast.BinaryNode{Operator: "==", Left: x.Left, Right: x.Right})
-			return c.join(not, src, equal)
+			return c.negate(equal, src)
 		}
 	case *ast.UnaryNode:
 		if x.Operator == "!" || x.Operator == "not" {
-			return c.join(not, src, x.Node)
+			return c.negate(x.Node, src)
 		}
 	}
 	a, err := c.atom(n, src)
 	if err != nil {
 		return nil, err
 	}
-	return &condition{atom: a, at: n.Location().From, cost: a.cost()}, nil
+	return &condition{atom: a, at: int32(n.Location().From), cost: a.cost()}, nil
 }
 
 // atom compiles what has no and, or, not.
@@ -195,6 +195,15 @@ func (c *exprCompiler) same(a *atom) *atom {
 	return a
 }
 
+func (c *exprCompiler) negate(n ast.Node, src file.Source) (*condition, error) {
+	out, err := c.split(n, src)
+	if err != nil {
+		return nil, err
+	}
+	out.negated = !out.negated
+	return out, nil
+}
+
 func (c *exprCompiler) join(op connective, src file.Source, parts ...ast.Node) (*condition, error) {
 	out := &condition{op: op}
 	for _, n := range parts {
@@ -203,7 +212,7 @@ func (c *exprCompiler) join(op connective, src file.Source, parts ...ast.Node) (
 			return nil, err
 		}
 		out.cost = max(out.cost, p.cost)
-		if p.op == op && op != not {
+		if p.op == op && !p.negated {
 			out.parts = append(out.parts, p.parts...)
 		} else {
 			out.parts = append(out.parts, *p)

@@ -18,6 +18,10 @@ type node struct {
 type leafRule struct {
 	rule *rule
 	used uint64 // by bit
+
+	// condition is that of a route. It is all that is looked at when it does
+	// not hold; a subscription is asked itself.
+	condition *condition
 }
 
 // branch leads on by the value of one path.
@@ -62,6 +66,9 @@ const (
 	// about as much.
 	fewRules = 6
 
+	// manyRules at one node are laid out for being evaluated in a row.
+	manyRules = 32
+
 	// sampled is how many rules of a node are looked at to choose what to
 	// split them by.
 	sampled = 256
@@ -98,7 +105,13 @@ func (l leafRule) filing() filing {
 	return f
 }
 
-func (f *filing) leaf() leafRule { return leafRule{rule: f.rule, used: f.used} }
+func (f *filing) leaf() leafRule {
+	l := leafRule{rule: f.rule, used: f.used}
+	if f.rule.sub == nil {
+		l.condition = f.rule.condition
+	}
+	return l
+}
 
 // usable reports whether the rule may be split by a set of clues.
 func (f *filing) usable(i int) bool {
@@ -170,6 +183,9 @@ func divide(fs []filing, depth int) *node {
 		} else {
 			n.rules = append(n.rules, fs[i].leaf())
 		}
+	}
+	if len(n.rules) > manyRules {
+		gather(n.rules)
 	}
 	n.crowd = max(fewRules, 2*len(n.rules))
 	n.branches = b.branches()

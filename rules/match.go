@@ -24,7 +24,15 @@ func (m *matcher) find(root *node) {
 // try evaluates a rule.
 func (m *matcher) try(l *leafRule) {
 	m.tried++
-	if o, why := m.holds(l.rule); o == isTrue || o == isError {
+	var o outcome
+	var why *failure
+	if l.condition != nil {
+		m.machine.begin()
+		o, why = l.condition.eval(m.machine)
+	} else {
+		o, why = m.holds(l.rule)
+	}
+	if o == isTrue || o == isError {
 		m.hits = append(m.hits, hit{l.rule, o, why})
 	}
 }

@@ -31,6 +31,11 @@ func outcomeOf(b bool) outcome {
 	return isFalse
 }
 
+// swapped is what not makes of an outcome.
+func (o outcome) swapped() outcome { return negations[o&3] }
+
+var negations = [4]outcome{isFalse: isTrue, isTrue: isFalse, isMissing: isMissing, isError: isError}
+
 // connective is what a node of a condition does with its parts.
 type connective uint8
 
@@ -38,16 +43,19 @@ const (
 	leaf connective = iota // it has none: an atom
 	and
 	or
-	not
+	not // in the parts of an explanation only; a condition is negated
 )
 
-// condition is a tree of and, or and not over atoms.
+// condition is a tree of and, or and not over atoms. It is kept small and its
+// parts side by side: what has to be evaluated for every event is read from
+// memory for every event.
 type condition struct {
-	op    connective
-	cost  uint8       // the highest of its atoms
-	at    int         // of a leaf: its place, in characters of the expression
-	atom  *atom       // of a leaf
-	parts []condition // two or more for and, or; one for not
+	op      connective
+	negated bool
+	cost    uint8       // the highest of its atoms
+	at      int32       // of a leaf: its place, in characters of the expression
+	atom    *atom       // of a leaf
+	parts   []condition // of and, or: two or more
 }
 
 // The ranks of outcomes, by outcome: the highest of the parts is the result.
@@ -59,25 +67,19 @@ var (
 // eval returns the outcome and, when it is error, why. Parts are taken from
 // the cheapest to the dearest, up to the first that settles the result; their
 // order has no influence on it.
-func (c *condition) eval(m *machine) (outcome, *failure) {
+func (c *condition) eval(m *machine) (o outcome, why *failure) {
 	switch c.op {
 	case leaf:
-		return c.atom.eval(m, c.at)
-	case not:
-		o, why := c.parts[0].eval(m)
-		switch o {
-		case isFalse:
-			o = isTrue
-		case isTrue:
-			o = isFalse
-		case isMissing, isError:
-		}
-		return o, why
+		o, why = c.atom.eval(m, int(c.at))
 	case and:
-		return c.combine(m, isTrue, isFalse, &andRank)
+		o, why = c.combine(m, isTrue, isFalse, &andRank)
 	default:
-		return c.combine(m, isFalse, isTrue, &orRank)
+		o, why = c.combine(m, isFalse, isTrue, &orRank)
 	}
+	if c.negated {
+		o = o.swapped()
+	}
+	return o, why
 }
 
 // combine starts from the outcome of no parts and stops at the one that settles
@@ -85,7 +87,14 @@ func (c *condition) eval(m *machine) (outcome, *failure) {
 func (c *condition) combine(m *machine, start, settled outcome, rank *[4]uint8) (outcome, *failure) {
 	result, why := start, (*failure)(nil)
 	for i := range c.parts {
-		o, w := c.parts[i].eval(m)
+		p := &c.parts[i]
+		var o outcome
+		var w *failure
+		if p.op != leaf {
+			o, w = p.eval(m)
+		} else if o, w = p.atom.eval(m, int(p.at)); p.negated {
+			o = o.swapped()
+		}
 		switch {
 		case o == start:
 		case o == settled:

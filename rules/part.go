@@ -227,15 +227,3 @@ func (r *result) combine(start outcome, rank *[4]uint8) {
 		}
 	}
 }
-
-// swapped is what not makes of an outcome.
-func (o outcome) swapped() outcome {
-	switch o {
-	case isFalse:
-		return isTrue
-	case isTrue:
-		return isFalse
-	case isMissing, isError:
-	}
-	return o
-}
