@@ -7,6 +7,7 @@
 //	maker.go         settings given by API -> delivery.Endpoint, through plan_endpoint.go
 //	engine_pool.go   one engine per store, handed from config to config
 //	news.go          operational events -> Caddy's event app
+//	telemetry.go     metrics and traces: Caddy's registry, the OTEL_* environment
 //	ingest.go verify.go admin.go   HTTP handlers and admin routes
 //	command*.go      caddy webhooks …
 //	stores.go signers.go routers.go   the three namespaces for guest modules
@@ -84,6 +85,10 @@ type App struct {
 	// `{env.NAME}` or `{file./path}`: the first encrypts, all decrypt. Default: none, the API makes no endpoints.
 	SecretKey []string `json:"secret_key,omitempty"`
 
+	// Where people look at a trace: a URL with `{trace_id}` in it. The API shows it with each attempt that has a trace.
+	// Placeholders like `{env.X}` are replaced at load. Default: none.
+	TraceURL string `json:"trace_url,omitempty"`
+
 	// How long a stop waits for attempts in flight; what is cut off is tried again after the next start. Service managers
 	// often allow 5s in all. Default: `4s`.
 	Drain caddy.Duration `json:"drain,omitempty"`
@@ -132,6 +137,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 		return err
 	}
 	a.emit = emit
+	if err := registerMetrics(ctx); err != nil {
+		return err
+	}
 
 	store, err := a.loadStore(ctx)
 	if err != nil {

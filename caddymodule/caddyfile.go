@@ -34,6 +34,7 @@ type option = func(d *caddyfile.Dispenser) error
 //		max_in_flight <n>
 //		header_prefix|user_agent <word>
 //		secret_key <secret>…
+//		trace_url <url with {trace_id}>
 //		egress [<name>] { … }
 //		match all|first
 //		defaults { … }
@@ -73,6 +74,7 @@ func (a *App) words() words {
 			"header_prefix": func(d *caddyfile.Dispenser) error { return one(d, &a.HeaderPrefix) },
 			"user_agent":    func(d *caddyfile.Dispenser) error { return one(d, &a.UserAgent) },
 			"secret_key":    func(d *caddyfile.Dispenser) error { return secrets(d, &a.SecretKey) },
+			"trace_url":     func(d *caddyfile.Dispenser) error { return one(d, &a.TraceURL) },
 			"match":         func(d *caddyfile.Dispenser) error { return choice(d, &a.Match, matchAll, matchFirst) },
 			"egress":        a.parseEgress,
 			"defaults":      a.parseDefaults,
@@ -80,7 +82,6 @@ func (a *App) words() words {
 			"route":         a.parseRoute,
 		},
 		repeat: []string{"egress", "endpoint", "route"},
-		later:  []string{"trace"},
 	}
 }
 

@@ -71,6 +71,8 @@ func (o *EndpointOptions) words(block string) words {
 			"backup_after":  func(d *caddyfile.Dispenser) error { return number(d, &o.BackupAfter, 1, maxTries) },
 			"disable_after": func(d *caddyfile.Dispenser) error { return offOrDuration(d, &o.DisableAfter) },
 			"paused":        func(d *caddyfile.Dispenser) error { return bare(d, &o.Paused) },
+			"trace_context": func(d *caddyfile.Dispenser) error { return bare(d, &o.TraceContext) },
+			"trace":         func(d *caddyfile.Dispenser) error { return choice(d, &o.Trace, traceLink, traceParent) },
 			"header":        o.parseHeader,
 			"egress":        func(d *caddyfile.Dispenser) error { return one(d, &o.Egress) },
 			"tls":           o.parseTLS,
@@ -78,7 +80,7 @@ func (o *EndpointOptions) words(block string) words {
 		},
 		repeat: []string{"header"},
 		later: []string{
-			"transform", "trace_context", "trace",
+			"transform",
 		},
 	}
 }

@@ -112,13 +112,11 @@ func TestOptionsOfLaterVersionsAreRefused(t *testing.T) {
 	}
 	endpoint := []string{
 		"transform `data`",
-		"trace_context",
 		"signature rot13", "signature atoship rot13",
 	}
 	options := map[string][]string{
 		"webhooks": {
 			"store postgres {env.DATABASE_URL}",
-			"trace parent",
 		},
 		"endpoint": endpoint,
 		"defaults": endpoint,

@@ -97,6 +97,14 @@ type EndpointOptions struct {
 	// Hold the endpoint back when it is first seen. After that whoever pauses and resumes it decides. Default: `false`.
 	Paused bool `json:"paused,omitempty"`
 
+	// Send the trace context to the endpoint with each attempt, as `traceparent`: that of the attempt or, when traces are
+	// not exported, the one that the event came with. Default: `false`.
+	TraceContext bool `json:"trace_context,omitempty"`
+
+	// What the trace of an attempt has to do with the event's: `link` makes it a trace of its own with a link, `parent` a
+	// part of the event's. Default: `link`.
+	Trace string `json:"trace,omitempty"`
+
 	// Extra request headers. Hop-by-hop, content, signature and the gateway's own headers are refused. Placeholders like
 	// `{env.X}` and `{file.X}` in values are replaced at load. Default: none.
 	Header map[string][]string `json:"header,omitempty"`

@@ -14,6 +14,7 @@ import (
 
 	"github.com/atoship/caddy-webhooks/delivery"
 	"github.com/atoship/caddy-webhooks/delivery/egress"
+	"github.com/atoship/caddy-webhooks/delivery/telemetry"
 )
 
 // engines holds one running engine per store identity. Configs that name the same store share the engine, which is how it
@@ -39,9 +40,10 @@ var errShutdownSlow = errors.New("the engine did not stop in time")
 //	B stops                    leases []       drain, flush, close
 type sharedEngine struct {
 	*delivery.Engine
-	logs   *liveLogs
-	news   *liveNews
-	closed atomic.Bool
+	logs    *liveLogs
+	news    *liveNews
+	tracing *telemetry.Tracing // nil: none
+	closed  atomic.Bool
 
 	leases []*lease // guarded by handover; newest last
 }
@@ -60,6 +62,7 @@ type lease struct {
 func (l *lease) force() {
 	l.shared.logs.use(l.logs)
 	l.shared.news.use(l.emit)
+	meters.Watch(l.shared.Engine)
 }
 
 // acquire opens the store's engine if it is not running, and puts the plan in force. When that fails, the plan before
@@ -95,12 +98,25 @@ func openEngine(store Store, logs slog.Handler) (caddy.Destructor, error) {
 		return nil, fmt.Errorf("opening the webhooks store: %w", err)
 	}
 	news := new(liveNews)
-	e, err := delivery.Open(context.Background(), delivery.Config{Store: st, Observer: news, Logger: logger})
+	tracing := newTracing(logger)
+	e, err := delivery.Open(context.Background(), delivery.Config{
+		Store: st, Observer: delivery.Observers{meters, news}, Tracer: tracer(tracing), Logger: logger,
+	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("starting the webhooks engine: %w", err), st.Close())
+		return nil, errors.Join(fmt.Errorf("starting the webhooks engine: %w", err), st.Close(), flush(tracing))
 	}
 	heap.hold()
-	return &sharedEngine{Engine: e, logs: live, news: news}, nil
+	return &sharedEngine{Engine: e, logs: live, news: news, tracing: tracing}, nil
+}
+
+// flushGrace is how long a stop waits for a collector to take the last spans: with the default drain, five seconds in all.
+const flushGrace = time.Second
+
+// flush exports the spans that are left.
+func flush(t *telemetry.Tracing) error {
+	ctx, cancel := context.WithTimeout(context.Background(), flushGrace)
+	defer cancel()
+	return t.Shutdown(ctx)
 }
 
 // engine is the running engine, as long as any config runs it.
@@ -146,5 +162,10 @@ func (s *sharedEngine) Destruct() error {
 	}
 	ctx, cancel := context.WithTimeoutCause(context.Background(), drain+shutdownGrace, errShutdownSlow)
 	defer cancel()
-	return s.Shutdown(ctx)
+	err := s.Shutdown(ctx)
+	meters.Leave(s.Engine)
+	if lost := flush(s.tracing); lost != nil { // a collector that is down must not make the stop fail
+		slog.New(s.logs).Warn("the last traces were not taken", slog.Any("error", lost))
+	}
+	return err
 }

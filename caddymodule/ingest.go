@@ -76,6 +76,7 @@ func (i *Ingest) Provision(ctx caddy.Context) error {
 		Status:      i.Status,
 		Wrap:        i.Wrap,
 		VerifiedID:  verifiedID,
+		Refused:     meters.Rejected,
 		Logger:      ctx.Slogger(),
 	}
 	return nil
@@ -131,7 +132,7 @@ func (i *Ingest) engine() httpapi.Engine {
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler. It always answers; nothing after it runs.
 func (i *Ingest) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
-	i.handler.ServeHTTP(w, r)
+	i.handler.ServeHTTP(w, i.app.joined(r))
 	return nil
 }
 

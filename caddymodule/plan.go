@@ -26,6 +26,8 @@ const (
 	matchFirst  = "first"
 	onErrorHold = "hold"
 	onErrorSkip = "skip"
+	traceLink   = "link"
+	traceParent = "parent"
 )
 
 // Bounds of the config. They stop slips of the keyboard: none is a limit that a working setup meets.
@@ -74,6 +76,10 @@ func (a *App) buildPlan(ctx caddy.Context) (*delivery.Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rate_limit: %w", err)
 	}
+	traceURL, err := a.traceURL()
+	if err != nil {
+		return nil, fmt.Errorf("trace_url: %w", err)
+	}
 	plan := &delivery.Plan{
 		Router:       router,
 		Endpoints:    endpoints,
@@ -86,6 +92,7 @@ func (a *App) buildPlan(ctx caddy.Context) (*delivery.Plan, error) {
 		MaxInFlight:  cmp.Or(a.MaxInFlight, delivery.DefaultMaxInFlight),
 		Rate:         rate,
 		MaxPending:   valueOr(a.MaxPending, delivery.DefaultMaxPending),
+		TraceURL:     traceURL,
 		Intake: delivery.Intake{
 			Environments: a.Environment,
 			Catalog:      catalog,

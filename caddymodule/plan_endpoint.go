@@ -95,6 +95,9 @@ func (a *App) buildEndpoint(ctx caddy.Context, e *Endpoint) (*delivery.Endpoint,
 	if o.Timeout < 0 || o.Concurrency < 0 || o.Concurrency > maxConcurrency {
 		return nil, fmt.Errorf("timeout must be positive, concurrency from 1 to %d", maxConcurrency)
 	}
+	if !slices.Contains([]string{"", traceLink, traceParent}, o.Trace) {
+		return nil, fmt.Errorf("trace is %s or %s, not %q", traceLink, traceParent, o.Trace)
+	}
 	out, err := a.transport(ctx, exit, o.TLS)
 	if err != nil {
 		return nil, at("/tls", err)
@@ -118,6 +121,8 @@ func (a *App) buildEndpoint(ctx caddy.Context, e *Endpoint) (*delivery.Endpoint,
 		DisableAfter: time.Duration(valueOr(o.DisableAfter, caddy.Duration(delivery.DefaultDisableAfter))),
 		Order:        order,
 		Paused:       o.Paused,
+		TraceContext: o.TraceContext,
+		TraceParent:  o.Trace == traceParent,
 		Notices:      slices.DeleteFunc(slices.Clone(o.Events), func(p string) bool { return !delivery.IsNotice(p) }),
 		Rate:         rate,
 		Header:       header,
@@ -151,6 +156,8 @@ func (o EndpointOptions) over(d *EndpointOptions) EndpointOptions {
 	o.RateLimit = cmp.Or(o.RateLimit, d.RateLimit)
 	o.DisableAfter = cmp.Or(o.DisableAfter, d.DisableAfter)
 	o.Paused = o.Paused || d.Paused
+	o.TraceContext = o.TraceContext || d.TraceContext
+	o.Trace = cmp.Or(o.Trace, d.Trace)
 	if o.Header == nil {
 		o.Header = d.Header
 	}

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -82,6 +83,8 @@ type Plan struct {
 	Rate        gate.RateSettings
 	// MaxPending bounds what is pending for one home endpoint; past it events for it are refused. 0: no bound.
 	MaxPending int
+	// TraceURL is where people look at a trace, with TraceIDPlace for its id; empty: nowhere.
+	TraceURL string
 	// Intake is what ingest checks before Accept.
 	Intake Intake
 	// Maker makes the endpoints that the API is asked for, and Keys encrypt them in the store; without them there are none.
@@ -90,6 +93,17 @@ type Plan struct {
 
 	namesOnce sync.Once
 	names     headerNames // of HeaderPrefix; see headers
+}
+
+// TraceIDPlace stands in Plan.TraceURL for the id of a trace.
+const TraceIDPlace = "{trace_id}"
+
+// TraceLink is where people look at a trace; empty if the plan does not say, or the id is.
+func (p *Plan) TraceLink(id string) string {
+	if p == nil || p.TraceURL == "" || id == "" {
+		return ""
+	}
+	return strings.ReplaceAll(p.TraceURL, TraceIDPlace, id)
 }
 
 // Intake is the part of a Plan that ingest handlers ask for.

@@ -40,6 +40,7 @@ type Engine struct {
 	feed    feed
 	pulse   pulse
 	notices chan Notice // bounded; see Notify
+	audited atomic.Pointer[Audit]
 
 	// intake counts Accepts under way; closed is set under its lock, so Shutdown knows when the last one left.
 	intake struct {

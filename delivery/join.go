@@ -69,7 +69,7 @@ func (p *Plan) with(endpoints map[string]*Endpoint, router Router) *Plan {
 	return &Plan{
 		Router: router, Endpoints: endpoints, HeaderPrefix: p.HeaderPrefix, UserAgent: p.UserAgent, Dedupe: p.Dedupe,
 		Expire: p.Expire, Retention: p.Retention, Drain: p.Drain, MaxInFlight: p.MaxInFlight, Rate: p.Rate,
-		MaxPending: p.MaxPending, Intake: p.Intake, Maker: p.Maker, Keys: p.Keys,
+		MaxPending: p.MaxPending, TraceURL: p.TraceURL, Intake: p.Intake, Maker: p.Maker, Keys: p.Keys,
 	}
 }
 

@@ -15,11 +15,12 @@ const (
 	clockDoubt = time.Hour
 )
 
-// maintain expires and deletes what is old, until the engine stops.
+// maintain expires and deletes what is old, and has the store audited, until the engine stops.
 func (e *Engine) maintain() {
 	tick := time.NewTicker(maintainEvery)
 	defer tick.Stop()
 	last, doubtUntil := time.Now(), time.Time{}
+	auditAt := e.audit(last)
 	for {
 		select {
 		case <-e.work.Done():
@@ -33,6 +34,9 @@ func (e *Engine) maintain() {
 			doubtUntil = now.Add(clockDoubt)
 		}
 		last = now
+		if !now.Before(auditAt) {
+			auditAt = e.audit(now)
+		}
 		if plan := e.plan.Load(); plan != nil && !now.Before(doubtUntil) {
 			e.prune(plan, now)
 		}

@@ -75,7 +75,7 @@ func (e *Engine) passNotices() {
 // acceptNotice makes an event of a notice and stores it if any endpoint asked for such news by name: a customer that
 // subscribed to everything is not to hear how others are doing. News about an endpoint never goes to that endpoint, not even
 // as a backup.
-func (e *Engine) acceptNotice(n Notice) (err error) {
+func (e *Engine) acceptNotice(n Notice) error {
 	plan := e.plan.Load()
 	if plan == nil {
 		return nil
@@ -101,12 +101,7 @@ func (e *Engine) acceptNotice(n Notice) (err error) {
 		d.Chain = slices.DeleteFunc(d.Chain, func(name string) bool { return name == n.Endpoint })
 	}
 	ev.Routing, ev.Held = Routed, nil // a route that could not decide gets no second chance: it would forget who must not get it
-	if e.tracer != nil {
-		if published := e.tracer.Publishing(ctx, ev); published != nil {
-			defer func() { published(&Receipt{EventID: ev.ID, Deliveries: ds}, err) }()
-		}
-	}
-	receipts, err := e.store.Append(ctx, []Accept{{Event: ev, Deliveries: ds}})
+	receipts, err := e.publish(ctx, Accept{Event: ev, Deliveries: ds})
 	if err != nil {
 		return fmt.Errorf("storing it: %w", err)
 	}

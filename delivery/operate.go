@@ -26,6 +26,8 @@ type EndpointStatus struct {
 	Breaker gate.State
 	Probe   time.Time
 	Probing bool
+	// Pending counts the deliveries at home here that have not ended, wherever they wait.
+	Pending uint64
 	// Slots is how many attempts may run at once now, InFlight how many do, InMemory how many deliveries wait for one.
 	Slots, InFlight, InMemory int
 	// NextDue is no later than the earliest due time of what waits in the store; zero: nothing waits there.
@@ -73,6 +75,7 @@ func (l *lane) status(now time.Time) EndpointStatus {
 	s := EndpointStatus{
 		Name: l.name, Endpoint: l.ep, State: l.state, Hold: l.holdLocked(now),
 		Slots: l.slots.Size(), InFlight: l.running, InMemory: len(l.window), NextDue: l.nextDue,
+		Pending: l.e.store.Pending(l.name),
 	}
 	if l.breaker != nil {
 		s.Breaker, s.Probe, s.Probing = l.breaker.State()

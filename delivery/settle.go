@@ -30,9 +30,7 @@ func attempted(d *Delivery, ep *Endpoint, a *Attempt, v retry.Verdict, random fl
 	p.Step++
 	p.Attempts = a.N
 	p.Unknowns = 0
-	if a.trace != nil && a.trace.Span.Valid() {
-		p.Span = a.trace.Span
-	}
+	p.follow(a)
 	t := Transition{At: now, Kind: Attempted, Attempt: a}
 	switch {
 	case v.Success:

@@ -49,7 +49,7 @@ func (e *Engine) test(ctx context.Context, plan *Plan, ep *Endpoint, ev *Event) 
 	ev.Test, ev.Routing = true, Routed
 	d := &Delivery{Event: ev, Route: TestRoute, Chain: []string{ep.Name}}
 	d.Due = stamp(time.Now())
-	receipts, err := e.store.Append(ctx, []Accept{{Event: ev, Deliveries: []*Delivery{d}, Dedupe: plan.Dedupe}})
+	receipts, err := e.publish(ctx, Accept{Event: ev, Deliveries: []*Delivery{d}, Dedupe: plan.Dedupe})
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("storing a test event: %w", err)
@@ -70,6 +70,7 @@ func (e *Engine) deliverTest(plan *Plan, d *Delivery, ep *Endpoint) Transition {
 	p := d.Progress
 	p.Step++
 	p.Attempts = a.N
+	p.follow(a)
 	p.State, p.Reason = Exhausted, ReasonTest
 	if v.Success {
 		p.State, p.Reason = Delivered, ""

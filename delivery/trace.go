@@ -92,6 +92,30 @@ func (e *Engine) tryTraced(plan *Plan, d *Delivery, ep *Endpoint, now time.Time)
 	return a, v
 }
 
+// follow notes the attempt's span for the next attempt.
+func (p *Progress) follow(a *Attempt) {
+	if a.trace != nil && a.trace.Span.Valid() {
+		p.Span = a.trace.Span
+	}
+}
+
+// publish stores an event of the gateway's own making.
+func (e *Engine) publish(ctx context.Context, a Accept) ([]Receipt, error) {
+	var published func(*Receipt, error)
+	if e.tracer != nil {
+		published = e.tracer.Publishing(ctx, a.Event)
+	}
+	receipts, err := e.store.Append(ctx, []Accept{a})
+	switch {
+	case published == nil:
+	case err != nil:
+		published(nil, err)
+	default:
+		published(&receipts[0], nil)
+	}
+	return receipts, err
+}
+
 // acceptTraced makes a span of each event's acceptance.
 func (e *Engine) acceptTraced(ctx context.Context, evs []*Event) ([]Receipt, error) {
 	published := make([]func(*Receipt, error), len(evs))

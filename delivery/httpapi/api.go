@@ -182,7 +182,9 @@ func (a *API) event(ctx context.Context, j delivery.Journal, r *http.Request) (a
 	if err != nil {
 		return nil, err
 	}
-	return viewEventRecord(rec), nil
+	v := viewEventRecord(rec)
+	a.linkEvent(&v.eventView)
+	return v, nil
 }
 
 func (a *API) delivery(ctx context.Context, j delivery.Journal, r *http.Request) (any, error) {
@@ -197,7 +199,33 @@ func (a *API) delivery(ctx context.Context, j delivery.Journal, r *http.Request)
 	if err != nil {
 		return nil, err
 	}
-	return viewDeliveryRecord(rec), nil
+	return a.linkRecord(viewDeliveryRecord(rec)), nil
+}
+
+// plan is the one in force; nil without an engine.
+func (a *API) plan() *delivery.Plan {
+	if e := a.engine(); e != nil {
+		return e.Plan()
+	}
+	return nil
+}
+
+// linkEvent adds where to look at the event's trace.
+func (a *API) linkEvent(v *eventView) { v.TraceURL = a.plan().TraceLink(v.TraceID) }
+
+// linked adds where to look at the attempt's trace.
+func (a *API) linked(v attemptView) attemptView {
+	v.TraceURL = a.plan().TraceLink(v.TraceID)
+	return v
+}
+
+// linkRecord does both for a delivery.
+func (a *API) linkRecord(v *deliveryRecordView) *deliveryRecordView {
+	a.linkEvent(v.Event)
+	for i := range v.Attempts {
+		v.Attempts[i] = a.linked(v.Attempts[i])
+	}
+	return v
 }
 
 func (a *API) deliveries(ctx context.Context, j delivery.Journal, r *http.Request) (any, error) {

@@ -22,6 +22,7 @@ type journal struct {
 	event    *delivery.EventRecord
 	delivery *delivery.DeliveryRecord
 	page     delivery.DeliveryPage
+	plan     *delivery.Plan
 	err      error
 	query    delivery.DeliveryQuery // last one asked
 	tenant   *string
@@ -48,6 +49,7 @@ type readEngine struct {
 }
 
 func (e readEngine) Journal() delivery.Journal { return e.j }
+func (e readEngine) Plan() *delivery.Plan      { return e.j.plan }
 
 func (j *journal) api() *API {
 	return NewAPI(func() Gateway { return readEngine{j: j} }, slog.New(slog.DiscardHandler))
@@ -107,12 +109,13 @@ const (
 
 func TestADeliveryShowsEveryTryAndEveryStep(t *testing.T) {
 	t.Parallel()
-	j := &journal{delivery: failing()}
+	j := &journal{delivery: failing(), plan: &delivery.Plan{TraceURL: "https://jaeger.example.com/trace/{trace_id}"}}
 	status, header, body := do(j.api(), get("/deliveries/dlv_1"))
 	want := `{"id":"dlv_1","event":{` + eventJSON + payloadJSON + `},` + deliveryTail + `,"attempts":[` +
 		`{"n":1,"endpoint":"orders","address":"203.0.113.1:443","started":"2026-01-01T00:00:00.900Z","duration_ms":99,"status":503,` +
 		`"outcome":"http_error","detail":"503","response":{"excerpt":"grün","bytes":40000,"truncated":true},` +
-		`"retry_after":"2026-01-01T00:01:00.000Z","trace_id":"0af7651916cd43dd8448eb211c80319c"},` +
+		`"retry_after":"2026-01-01T00:01:00.000Z","trace_id":"0af7651916cd43dd8448eb211c80319c",` +
+		`"trace_url":"https://jaeger.example.com/trace/0af7651916cd43dd8448eb211c80319c"},` +
 		`{"n":2,"endpoint":"orders","started":"2026-01-01T00:01:00.000Z","duration_ms":0,"outcome":"unknown","response":{"excerpt":"","bytes":0}},` +
 		`{"n":3,"endpoint":"orders-dr","started":"2026-01-01T00:02:00.000Z","duration_ms":1000,"status":500,"outcome":"http_error",` +
 		`"response":{"excerpt":"//4=","base64":true,"bytes":2}}],"transitions":[` +
@@ -147,9 +150,11 @@ func TestAnEventShowsItsPayloadAndItsDeliveries(t *testing.T) {
 	}
 
 	ev := &delivery.Event{ID: "e", Type: "x", Environment: "p", ContentType: "text/plain", Body: []byte("\xffa"), Routing: delivery.Undecided, Held: []string{"r"}}
-	j.event = &delivery.EventRecord{Event: ev}
+	ev.TraceParent, ev.Span = "00-01-02-01", delivery.SpanContext{TraceID: [16]byte{0xab, 15: 1}, SpanID: [8]byte{1}, Flags: 1}
+	j.event, j.plan = &delivery.EventRecord{Event: ev}, &delivery.Plan{TraceURL: "https://t/{trace_id}"}
 	_, _, body = do(j.api(), get("/events/e"))
 	want := `{"id":"e","type":"x","environment":"p","timestamp":"","accepted":"0001-01-01T00:00:00.000Z","routing":"undecided","held":["r"],` +
+		`"traceparent":"00-01-02-01","trace_id":"ab000000000000000000000000000001","trace_url":"https://t/ab000000000000000000000000000001",` +
 		`"content_type":"text/plain","payload_base64":"/2E=","deliveries":[]}` + "\n"
 	if body != want {
 		t.Errorf("got  %s\nwant %s", body, want)

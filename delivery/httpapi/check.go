@@ -63,7 +63,7 @@ func viewCheck(c *delivery.Check) *checkView {
 }
 
 // test sends a test event and answers with its delivery.
-func (*API) test(ctx context.Context, g Gateway, r *http.Request) (any, error) {
+func (a *API) test(ctx context.Context, g Gateway, r *http.Request) (any, error) {
 	ev, p := testEvent(g, r)
 	if p != nil {
 		return nil, p
@@ -72,7 +72,7 @@ func (*API) test(ctx context.Context, g Gateway, r *http.Request) (any, error) {
 	if err != nil {
 		return nil, testProblem(err)
 	}
-	return viewDeliveryRecord(rec), nil
+	return a.linkRecord(viewDeliveryRecord(rec)), nil
 }
 
 // check looks at everything between us and an endpoint.

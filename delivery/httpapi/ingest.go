@@ -33,6 +33,8 @@ type Ingest struct {
 	// VerifiedID returns the id that a handler before this one verified, or "". It becomes the id of an event that brings
 	// none itself, so that a redelivery to us is recognised. nil: there is none.
 	VerifiedID func(*http.Request) string
+	// Refused, if set, is told the status of each request that is refused.
+	Refused func(status int)
 	// Logger is told of failures that are nobody's input. Default: slog.Default().
 	Logger *slog.Logger
 }
@@ -49,6 +51,9 @@ func (h *Ingest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := scratches.Get().(*scratch)
 	defer s.release()
 	if p := h.serve(w, r, s); p != nil {
+		if h.Refused != nil {
+			h.Refused(p.Status)
+		}
 		p.Write(w)
 	}
 }

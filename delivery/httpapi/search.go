@@ -106,7 +106,7 @@ func (a *API) attempts(ctx context.Context, j delivery.Journal, r *http.Request)
 		for _, rec := range page.Items {
 			v.Items = append(v.Items, attemptListView{
 				Delivery: rec.DeliveryID, Event: viewEvent(rec.Event, false), At: moment{rec.At}, State: rec.State.String(),
-				attemptView: viewAttempt(rec.Attempt),
+				attemptView: a.linked(viewAttempt(rec.Attempt)),
 			})
 		}
 		v.Next = page.Next

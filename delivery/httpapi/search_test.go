@@ -45,6 +45,7 @@ type searchEngine struct {
 }
 
 func (e searchEngine) Journal() delivery.Journal { return e.s }
+func (searchEngine) Plan() *delivery.Plan        { return &delivery.Plan{TraceURL: "https://t/{trace_id}"} }
 
 func (s *searched) api() *API { return NewAPI(func() Gateway { return searchEngine{s: s} }, nil) }
 

@@ -11,7 +11,9 @@ type statsView struct {
 	// Events accepted in all and still kept; Deliveries by state.
 	Events     uint64            `json:"events"`
 	Deliveries map[string]uint64 `json:"deliveries"`
-	Store      *storeView        `json:"store,omitempty"`
+	// Lost deliveries are pending and stand nowhere, as the last audit of the store found; anything but 0 is our fault.
+	Lost  *int64     `json:"lost,omitempty"`
+	Store *storeView `json:"store,omitempty"`
 }
 
 // storeView is what the store costs since the gateway started.
@@ -34,6 +36,10 @@ func (*API) stats(ctx context.Context, g Gateway, r *http.Request) (any, error) 
 		delivery.Pending.String(): s.Pending, delivery.Delivered.String(): s.Delivered,
 		delivery.Exhausted.String(): s.Exhausted, delivery.Cancelled.String(): s.Cancelled,
 	}}
+	if s.Audit != nil {
+		lost := s.Audit.Lost()
+		v.Lost = &lost
+	}
 	if u := s.Store; u != nil {
 		v.Store = &storeView{u.Kind, u.Size, u.Written, u.Syncs}
 	}

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"time"
 	"unicode/utf8"
@@ -29,12 +30,15 @@ type eventView struct {
 	Timestamp   string `json:"timestamp"`
 	Accepted    moment `json:"accepted"`
 	// Routing is routed, unrouted or undecided; Held names the routes that could not decide.
-	Routing     string   `json:"routing"`
-	Held        []string `json:"held,omitempty"`
-	Digest      string   `json:"digest,omitempty"`
-	Test        bool     `json:"test,omitempty"` // an operator sent it to try an endpoint
-	TraceParent string   `json:"traceparent,omitempty"`
-	ContentType string   `json:"content_type"`
+	Routing string   `json:"routing"`
+	Held    []string `json:"held,omitempty"`
+	Digest  string   `json:"digest,omitempty"`
+	Test    bool     `json:"test,omitempty"` // an operator sent it to try an endpoint
+	// TraceParent is the trace context that the event came with; TraceID that of the gateway's own span of its publishing.
+	TraceParent string `json:"traceparent,omitempty"`
+	TraceID     string `json:"trace_id,omitempty"`
+	TraceURL    string `json:"trace_url,omitempty"`
+	ContentType string `json:"content_type"`
 	// Payload is the body every attempt sends: as it is when it is JSON, else PayloadBase64. Neither in lists.
 	Payload       json.RawMessage `json:"payload,omitempty"`
 	PayloadBase64 *string         `json:"payload_base64,omitempty"`
@@ -80,6 +84,8 @@ type attemptView struct {
 	Response   responseView `json:"response"`
 	RetryAfter moment       `json:"retry_after,omitzero"`
 	TraceID    string       `json:"trace_id,omitempty"`
+	// TraceURL is where to look at the trace, if the configuration says.
+	TraceURL string `json:"trace_url,omitempty"`
 }
 
 type responseView struct {
@@ -114,6 +120,9 @@ func viewEvent(ev *delivery.Event, withPayload bool) *eventView {
 		ID: ev.ID, Type: ev.Type, Environment: ev.Environment, Tenant: ev.Tenant, Source: ev.Source,
 		Timestamp: ev.Timestamp, Accepted: moment{ev.Accepted}, Routing: ev.Routing.String(), Held: ev.Held, Digest: ev.Digest,
 		Test: ev.Test, TraceParent: ev.TraceParent, ContentType: ev.ContentType,
+	}
+	if ev.Span.Sampled() {
+		v.TraceID = hex.EncodeToString(ev.Span.TraceID[:])
 	}
 	switch {
 	case !withPayload:

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -162,12 +163,14 @@ func (c *conn) apply(b *pebble.Batch) (err error) {
 			err = fmt.Errorf("commit: pebble panicked: %v\n%s", r, debug.Stack())
 		}
 	}()
+	began := time.Now()
 	if err := c.db.Apply(b, pebble.Sync); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
 	if err := c.err(); err != nil {
 		return err
 	}
+	c.gate.use.committed(time.Since(began))
 	return b.Close()
 }
 

@@ -95,6 +95,34 @@ var journalCases = []testCase{
 			b.Errorf("on record: %+v, %+v", r.Transitions[0].Progress.Span, r.Delivery.Event.Span)
 		}
 	}},
+	{"an audit finds every pending delivery wherever it stands", func(b *bench) {
+		audited, ok := b.Store.(delivery.Audited)
+		if !ok {
+			b.Skip("the store makes no audits")
+		}
+		b.attach(nil)
+		finds := func(when string, n uint64) {
+			b.Helper()
+			if a, err := audited.Audit(b.Context()); err != nil || a.Pending != n || a.Found != n || a.Lost() != 0 || a.At.IsZero() {
+				b.Errorf("%s: %+v, %v; want %d", when, a, err, n)
+			}
+		}
+		finds("of nothing", 0)
+		for _, id := range []string{"one", "two", "three"} { // in a line
+			a := event(id, to("x"), to("y", "x"))
+			a.Deliveries[0].OrderKey = "k"
+			b.append(a)
+		}
+		finds("with successors", 6)
+		head := b.claimOne("x")
+		waiting := b.claim("y", start)
+		finds("with some handed over", 6)
+		b.settle(delivered(head), retried(waiting[0], start.Add(time.Hour)), delivered(waiting[1]))
+		finds("with some settled", 4)
+		_, _, err := b.Store.CancelLane(b.Context(), "y", 10)
+		b.must(err)
+		finds("with some cancelled, one of them in hand", 3)
+	}},
 	{"a made-up delivery id is not found", func(b *bench) {
 		b.attach(nil)
 		d := b.add("one", "x")

@@ -1,0 +1,189 @@
+package telemetry
+
+import (
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/atoship/caddy-webhooks/delivery"
+	"github.com/atoship/caddy-webhooks/delivery/retry"
+)
+
+// namespace begins the name of every metric.
+const namespace = "caddy_webhooks"
+
+// Labels. Their values are names of the configuration, or of a closed list.
+const (
+	labelEndpoint = "endpoint"
+	labelRoute    = "route"
+	labelOutcome  = "outcome"
+	labelReason   = "reason"
+	labelState    = "state"
+)
+
+const (
+	// Dynamic is the label of all endpoints that were made through the API: as many as customers like, one label.
+	Dynamic = "dynamic"
+	// dynamicPrefix begins their ids; no endpoint of the configuration may be called so.
+	dynamicPrefix = "ep_"
+	// other is the label of names beyond maxNames.
+	other = "other"
+	// maxNames bounds the values of one label over the life of the process: a generated configuration with a thousand
+	// endpoints has its names, one that changes them with every reload does not fill memory.
+	maxNames = 2000
+)
+
+// names bounds the values of a label. Safe for concurrent use.
+type names struct {
+	known sync.Map // name -> struct{}
+	mu    sync.Mutex
+	n     int
+}
+
+// label is the value for a name.
+func (s *names) label(name string) string {
+	if strings.HasPrefix(name, dynamicPrefix) {
+		return Dynamic
+	}
+	if _, ok := s.known.Load(name); ok {
+		return name
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.n >= maxNames {
+		return other
+	}
+	if _, known := s.known.LoadOrStore(name, struct{}{}); !known {
+		s.n++
+	}
+	return name
+}
+
+// Buckets, in seconds. An attempt lasts up to its endpoint's timeout, 30 s by default; a delivery through all of its
+// schedule may take a week.
+var (
+	attemptBuckets = []float64{.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 15, 30}
+	latencyBuckets = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15, 60, 300, 1800, 7200, 86400, 604800}
+)
+
+// Metrics counts what engines do, and reads from the one it watches what they keep. It is one Prometheus collector, made
+// once and registered with each configuration's registry, so that its counters go on over reloads. It is also the engines'
+// observer. Safe for concurrent use.
+type Metrics struct {
+	delivery.NopObserver
+
+	accepted   prometheus.Counter
+	rejected   *prometheus.CounterVec
+	attempts   *prometheus.CounterVec
+	duration   *prometheus.HistogramVec
+	latency    prometheus.Histogram
+	ruleErrors *prometheus.CounterVec
+
+	endpoints, routes names
+	scrape            scrape
+}
+
+// NewMetrics returns metrics that are all 0.
+func NewMetrics() *Metrics {
+	m := &Metrics{
+		accepted: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: namespace, Name: "events_accepted_total",
+			Help: "Events that were accepted, duplicates of known ones not counted.",
+		}),
+		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "events_rejected_total",
+			Help: "Requests to publish that were refused, a batch counted once, by the reason.",
+		}, []string{labelReason}),
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "attempts_total",
+			Help: "Delivery attempts that ended, by the endpoint tried and the outcome.",
+		}, []string{labelEndpoint, labelOutcome}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: namespace, Name: "attempt_duration_seconds", Buckets: attemptBuckets,
+			Help: "How long attempts took, from dialling to the last byte read of the answer.",
+		}, []string{labelEndpoint}),
+		latency: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Namespace: namespace, Name: "delivery_latency_seconds", Buckets: latencyBuckets,
+			Help: "How long deliveries took from the acceptance of their event to the endpoint's 2xx.",
+		}),
+		ruleErrors: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: namespace, Name: "rule_errors_total",
+			Help: "Rules that could not be evaluated on an event, by route.",
+		}, []string{labelRoute}),
+	}
+	for _, reason := range rejections {
+		m.rejected.WithLabelValues(reason)
+	}
+	return m
+}
+
+// rejections are the reasons of a refused request, by the status of its answer.
+var rejections = map[int]string{
+	400: "syntax", 401: "unauthorized", 405: "method", 409: "conflict", 413: "too_large", 415: "media_type",
+	422: "invalid", 429: "backlog", 500: "internal", 503: "unavailable", 508: "loop",
+}
+
+// Rejected counts a request to publish that was refused with this status.
+func (m *Metrics) Rejected(status int) {
+	reason, ok := rejections[status]
+	if !ok {
+		reason = other
+	}
+	m.rejected.WithLabelValues(reason).Inc()
+}
+
+// Accepted implements delivery.Observer.
+func (m *Metrics) Accepted(*delivery.Event, []*delivery.Delivery) { m.accepted.Inc() }
+
+// RuleFailed implements delivery.Observer.
+func (m *Metrics) RuleFailed(_ *delivery.Event, route string) {
+	if name, ok := strings.CutPrefix(route, delivery.SubscriptionPrefix); ok && strings.HasPrefix(name, dynamicPrefix) {
+		route = Dynamic
+	}
+	m.ruleErrors.WithLabelValues(m.routes.label(route)).Inc()
+}
+
+// Attempted implements delivery.Observer.
+func (m *Metrics) Attempted(_ *delivery.Delivery, a *delivery.Attempt) {
+	outcome := a.Outcome
+	if !retry.Outcome(outcome).Valid() {
+		outcome = other
+	}
+	endpoint := m.endpoints.label(a.Endpoint)
+	m.attempts.WithLabelValues(endpoint, outcome).Inc()
+	m.duration.WithLabelValues(endpoint).Observe(a.Duration.Seconds())
+}
+
+// Settled implements delivery.Observer.
+func (m *Metrics) Settled(d *delivery.Delivery, t *delivery.Transition) {
+	if t.Progress.State == delivery.Delivered {
+		m.latency.Observe(max(t.At.Sub(d.Event.Accepted), 0).Seconds())
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (m *Metrics) Describe(ch chan<- *prometheus.Desc) {
+	for _, c := range m.counted() {
+		c.Describe(ch)
+	}
+	m.scrape.describe(ch)
+}
+
+// Collect implements prometheus.Collector.
+func (m *Metrics) Collect(ch chan<- prometheus.Metric) {
+	for _, c := range m.counted() {
+		c.Collect(ch)
+	}
+	m.scrape.collect(ch, time.Now())
+}
+
+func (m *Metrics) counted() []prometheus.Collector {
+	return []prometheus.Collector{m.accepted, m.rejected, m.attempts, m.duration, m.latency, m.ruleErrors}
+}
+
+var (
+	_ prometheus.Collector = (*Metrics)(nil)
+	_ delivery.Observer    = (*Metrics)(nil)
+)
