@@ -51,11 +51,16 @@ func (b *backlogged) print() {
 	fmt.Printf("a page of 50 of the log: %.2f ms; the store has %d MB\n", b.PageMS, b.StoreBytes>>20)
 }
 
+// drained is what delivering the backlog cost, as a sample. When an event was published tells nothing there.
+func (b *backlogged) drained() sample {
+	return sample{Delivered: b.Pending, PerSecond: b.DrainPerS, CPU: b.DrainCPU, Written: b.DrainBytes, PeakRSS: b.DrainPeakRSS}
+}
+
 // backlog fills an endpoint's lane while it is paused, kills the gateway, starts it again, resumes and drains.
-func (o options) backlog(ctx context.Context, bin, dir, receiver, cert, control string) error {
-	endpoint := strings.Replace(endpointConfig("e1", "http://"+receiver+"/e1", "bench.tick", cert), "events bench.tick",
+func (o options) backlog(ctx context.Context, f *field) (*backlogged, error) {
+	endpoint := strings.Replace(endpointConfig("e1", "http://"+f.targets[0]+"/e1", "bench.tick", f.cert.CertFile), "events bench.tick",
 		"events bench.tick\n\t\t\tpaused", 1)
-	gateway, addr, err := launch(ctx, bin, dir, "gateway", func(addr, dir string) string {
+	gateway, addr, err := launch(ctx, f.bin, f.dir, "gateway", func(addr, dir string) string {
 		return gatewayConfig("unix/"+adminSocket(dir), addr, filepath.Join(dir, "store"), "\t\tmax_pending off\n"+endpoint)
 	})
 	defer func() {
@@ -64,36 +69,34 @@ func (o options) backlog(ctx context.Context, bin, dir, receiver, cert, control 
 		}
 	}()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	dir = filepath.Join(dir, "gateway")
+	dir, control := filepath.Join(f.dir, "gateway"), f.control
 	admin := adminClient(dir)
 	b := &backlogged{Pending: o.Backlog}
 	if err := o.fill(ctx, gateway, addr, b); err != nil {
-		return fmt.Errorf("%w\n%s", err, gateway.LogTail())
+		return b, fmt.Errorf("%w\n%s", err, gateway.LogTail())
 	}
 	gateway.Kill()
 
 	if err := ask(ctx, control+"/reset", nil); err != nil {
-		return err
+		return b, err
 	}
 	start := time.Now()
-	if gateway, err = rig.Start(bin, filepath.Join(dir, "Caddyfile"), dir); err != nil {
-		return err //nolint:wrapcheck // says it all
+	if gateway, err = rig.Start(f.bin, filepath.Join(dir, "Caddyfile"), dir); err != nil {
+		return b, err //nolint:wrapcheck // says it all
 	}
 	if err := b.restarted(ctx, gateway, admin, addr, control, start); err != nil {
-		return fmt.Errorf("%w\n%s", err, gateway.LogTail())
+		return b, fmt.Errorf("%w\n%s", err, gateway.LogTail())
 	}
 	if err := b.drain(ctx, gateway, control); err != nil {
-		return fmt.Errorf("%w\n%s", err, gateway.LogTail())
+		return b, fmt.Errorf("%w\n%s", err, gateway.LogTail())
 	}
 	if b.PageMS, err = page(ctx, admin); err != nil {
-		return err
+		return b, err
 	}
 	b.StoreBytes = sized(filepath.Join(dir, "store"))
-	r := o.report()
-	r.Backlog = b
-	return r.print()
+	return b, nil
 }
 
 // fill publishes the backlog over two connections.

@@ -101,32 +101,79 @@ func launch(ctx context.Context, bin, dir, name string, config func(addr, dir st
 	return gateway, addr, nil
 }
 
-// subjects of the main case: the gateway, and beside it the plain hop. o.Batch and o.Endpoints are the gateway's alone:
-// a proxy can do neither, so its figure stays one request passed on once.
-func (o options) subjects(ctx context.Context, bin, dir, receiver, cert string) ([]*subject, error) {
-	var endpoints strings.Builder
-	for i := range o.Endpoints {
-		name := fmt.Sprintf("e%d", i+1)
-		endpoints.WriteString(endpointConfig(name, "http://"+receiver+"/"+name, "bench.tick", cert))
+// subjects of the main case: the gateway, and beside it the plain hop. What the options say of batches and endpoints is
+// the gateway's alone: a proxy can do neither, so its figure stays one request passed on once.
+func (o options) subjects(ctx context.Context, f *field) ([]*subject, error) {
+	var measured []*subject
+	load := stream{path: "/events", connections: o.Connections, batch: o.Batch, size: o.Size, eventType: "bench.tick", rate: o.Rate}
+	if !o.proxyOnly {
+		s, err := o.gatewaySubject(ctx, f, load)
+		if err != nil {
+			return nil, err
+		}
+		measured = append(measured, s)
+		if err := started(ctx, s.admin); err != nil || o.solo {
+			return measured, err
+		}
 	}
-	gateway, addr, err := launch(ctx, bin, dir, "gateway", func(addr, dir string) string {
-		return gatewayConfig("unix/"+adminSocket(dir), addr, filepath.Join(dir, "store"), endpoints.String())
-	})
-	if err != nil {
-		return nil, err
-	}
-	load := stream{addr: addr, path: "/events", connections: o.Connections, batch: o.Batch, size: o.Size, eventType: "bench.tick"}
-	measured := []*subject{{name: "gateway", gateway: gateway, load: load, fanout: o.Endpoints, admin: adminClient(filepath.Join(dir, "gateway"))}}
-	if err := started(ctx, measured[0].admin); err != nil || o.solo {
-		return measured, err
-	}
-
-	proxy, addr, err := launch(ctx, bin, dir, "proxy", func(addr, _ string) string { return proxyConfig(addr, receiver, cert) })
+	proxy, addr, err := launch(ctx, f.bin, f.dir, "proxy", func(addr, _ string) string { return proxyConfig(addr, f.targets[0], f.cert.CertFile) })
 	if err != nil {
 		return measured, err
 	}
 	load.addr, load.path, load.batch = addr, "/", 1
 	return append(measured, &subject{name: "reverse_proxy", gateway: proxy, load: load, fanout: 1}), nil
+}
+
+func (o options) gatewaySubject(ctx context.Context, f *field, load stream) (*subject, error) {
+	endpoints, err := o.endpoints(f)
+	if err != nil {
+		return nil, err
+	}
+	gateway, addr, err := launch(ctx, f.bin, f.dir, "gateway", func(addr, dir string) string {
+		return gatewayConfig("unix/"+adminSocket(dir), addr, filepath.Join(dir, "store"), endpoints)
+	})
+	if err != nil {
+		return nil, err
+	}
+	load.addr, load.kinds, load.counted = addr, o.Spread, o.Spread
+	if o.Failing {
+		load.counted -= failing
+	}
+	if o.Ahead > 0 {
+		load.ahead, load.receiver = o.Ahead, f.control
+	}
+	return &subject{name: "gateway", gateway: gateway, load: load, fanout: o.Endpoints, admin: adminClient(filepath.Join(f.dir, "gateway"))}, nil
+}
+
+// failing endpoints are the last ones, where some fail.
+const failing = 3
+
+// endpoints are those of the main case: all get each event, or each gets its share.
+func (o options) endpoints(f *field) (string, error) {
+	var b strings.Builder
+	for i := range max(o.Spread, o.Endpoints) {
+		name, events := fmt.Sprintf("e%d", i+1), "bench.tick"
+		if o.Spread > 0 {
+			events = fmt.Sprintf("bench.tick%d", i)
+		}
+		url := "http://" + f.targets[i%len(f.targets)] + "/" + name
+		if o.Failing {
+			switch o.Spread - i {
+			case 3:
+				url = "http://" + f.targets[i] + "/hang"
+			case 2:
+				url = "http://" + f.targets[i] + "/fail"
+			case 1:
+				ports, err := rig.Ports(1)
+				if err != nil {
+					return "", err //nolint:wrapcheck // says it all
+				}
+				url = fmt.Sprintf("http://127.0.0.1:%d/", ports[0])
+			}
+		}
+		b.WriteString(endpointConfig(name, url, events, f.cert.CertFile))
+	}
+	return b.String(), nil
 }
 
 // started waits for the gateway's engine: Caddy listens a little earlier.
@@ -146,12 +193,12 @@ func started(ctx context.Context, admin *http.Client) error {
 // neighbours are the subjects of the isolation case: a healthy endpoint alone, and the same beside one that takes every
 // request and never answers. Two gateways, so that nothing of the second one's backlog is left over in the first one's
 // rounds.
-func (o options) neighbours(ctx context.Context, bin, dir, receiver, cert string) ([]*subject, error) {
-	healthy := endpointConfig("healthy", "http://"+receiver+"/", "bench.tick", cert)
-	hanging := endpointConfig("hanging", "http://"+receiver+"/hang", "bench.hang", cert)
+func (o options) neighbours(ctx context.Context, f *field) ([]*subject, error) {
+	healthy := endpointConfig("healthy", "http://"+f.targets[0]+"/", "bench.tick", f.cert.CertFile)
+	hanging := endpointConfig("hanging", "http://"+f.targets[0]+"/hang", "bench.hang", f.cert.CertFile)
 	var measured []*subject
 	for _, name := range []string{"alone", "beside"} {
-		gateway, addr, err := launch(ctx, bin, dir, name, func(addr, dir string) string {
+		gateway, addr, err := launch(ctx, f.bin, f.dir, name, func(addr, dir string) string {
 			return gatewayConfig("off", addr, filepath.Join(dir, "store"), healthy+hanging)
 		})
 		if err != nil {

@@ -22,12 +22,24 @@ type stream struct {
 	size        int     // bytes of one event
 	eventType   string  // its type
 	kinds       int     // 0: the type as it is; else events are of eventType0, eventType1 … in turn, so many types
+	counted     int     // how many of those count; 0: all
 	rate        float64 // events per second over all connections; 0: as fast as answers come
+	ahead       int     // events sent and not at the receiver yet, at most; 0: any number
+	receiver    string  // its control page, where ahead needs it
 }
 
-// run sends until ctx ends and returns how many events were answered with a 2xx.
+// progress is what a stream has sent.
+type progress struct {
+	all, counted atomic.Int64 // events
+	arrived      atomic.Int64 // as far as is known; followed where a stream is not to get far ahead
+}
+
+// run sends until ctx ends and returns how many events that count were answered with a 2xx.
 func (s *stream) run(ctx context.Context) (int, error) {
-	var sent atomic.Int64
+	var sent progress
+	if s.ahead > 0 {
+		go sent.follow(ctx, s.receiver)
+	}
 	failed := make(chan error, s.connections)
 	var wg sync.WaitGroup
 	for i := range s.connections {
@@ -42,11 +54,11 @@ func (s *stream) run(ctx context.Context) (int, error) {
 	case err := <-failed:
 		return 0, err
 	default:
-		return int(sent.Load()), nil
+		return int(sent.counted.Load()), nil
 	}
 }
 
-func (s *stream) connection(ctx context.Context, i int, sent *atomic.Int64) error {
+func (s *stream) connection(ctx context.Context, i int, sent *progress) error {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, "tcp", s.addr)
 	if err != nil {
@@ -59,7 +71,7 @@ func (s *stream) connection(ctx context.Context, i int, sent *atomic.Int64) erro
 	var h head
 	var request, body, answer []byte
 	for n := i; ctx.Err() == nil; n += s.connections { // with the other connections, every kind has its turn
-		if !pace(ctx) {
+		if !pace(ctx) || !sent.wait(ctx, s.ahead) {
 			return nil
 		}
 		body = s.body(body[:0], n*s.batch)
@@ -77,9 +89,40 @@ func (s *stream) connection(ctx context.Context, i int, sent *atomic.Int64) erro
 		if !bytes.HasPrefix(h.first, []byte("HTTP/1.1 2")) {
 			return fmt.Errorf("%s answered %s: %s", s.path, h.first, answer)
 		}
-		sent.Add(int64(s.batch))
+		sent.all.Add(int64(s.batch))
+		sent.counted.Add(s.counts(n * s.batch))
 	}
 	return nil
+}
+
+// counts tells how many events of a request count, the first of which is the stream's nth.
+func (s *stream) counts(n int) (count int64) {
+	if s.counted == 0 {
+		return int64(s.batch)
+	}
+	for i := range s.batch {
+		if (n+i)%s.kinds < s.counted {
+			count++
+		}
+	}
+	return count
+}
+
+// follow asks the receiver now and then how many have arrived.
+func (p *progress) follow(ctx context.Context, receiver string) {
+	var got seen
+	for ctx.Err() == nil && ask(ctx, receiver+"/count", &got) == nil {
+		p.arrived.Store(int64(got.Count))
+		time.Sleep(3 * time.Millisecond)
+	}
+}
+
+// wait waits until no more than ahead are under way; it is false when ctx ended meanwhile.
+func (p *progress) wait(ctx context.Context, ahead int) bool {
+	for ahead > 0 && p.all.Load()-p.arrived.Load() > int64(ahead) && ctx.Err() == nil {
+		time.Sleep(time.Millisecond)
+	}
+	return ctx.Err() == nil
 }
 
 // pace returns a function that waits until connection i may send again, and is false when ctx ended meanwhile. The

@@ -2,17 +2,22 @@
 // the same run: README.md beside it says how, and what the figures mean.
 //
 //	go run ./examples/bench
+//	go run ./examples/bench -case all
 //	go run ./examples/bench -case isolation
 //	go run ./examples/bench -case hostile
 //	go run ./examples/bench -case backlog
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/atoship/caddy-webhooks/examples/internal/rig"
@@ -25,19 +30,22 @@ type options struct {
 	Connections int           `json:"connections"`
 	Size        int           `json:"event_bytes"`
 	Batch       int           `json:"batch"`
+	Ahead       int           `json:"ahead,omitempty"`
 	Endpoints   int           `json:"endpoints"`
+	Spread      int           `json:"spread,omitempty"`
+	Failing     bool          `json:"failing,omitempty"`
 	HTTPS       bool          `json:"https"`
 	Rate        float64       `json:"rate,omitempty"`
 	Hostile     int           `json:"hostile,omitempty"`
 	Backlog     int           `json:"backlog,omitempty"`
-	dir         string
+	dir, out    string
 	solo, json  bool
+	proxyOnly   bool // set by the suite
 }
 
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "receiver" {
-		args := append(os.Args[2:], "", "")
-		if err := serveReceiver(args[0], args[1]); err != nil {
+		if err := serveReceiver(os.Args[2:]); err != nil {
 			fmt.Fprintln(os.Stderr, "bench receiver:", err)
 			os.Exit(1)
 		}
@@ -57,48 +65,99 @@ func main() {
 
 func parse() (options, error) {
 	var o options
-	flag.StringVar(&o.Case, "case", "cost", "cost: the gateway beside reverse_proxy; isolation: an endpoint beside one that never answers; hostile: ten beside a thousand such; backlog: a million waiting, through a kill -9")
+	flag.StringVar(&o.Case, "case", "cost", "cost: the gateway beside reverse_proxy; isolation: an endpoint beside one that never answers; hostile: ten beside a thousand such; all, or some of "+strings.Join(presetNames(), ",")+": the suite")
 	flag.IntVar(&o.Rounds, "rounds", 3, "rounds of each, in turn; the median counts")
 	flag.DurationVar(&o.Length, "round", 0, "length of a round, without the drain; default 8s, and 30s in the hostile case: then every hostile attempt times out once in it")
 	flag.IntVar(&o.Connections, "connections", 64, "keep-alive connections of the publisher")
 	flag.IntVar(&o.Size, "size", 250, "bytes of an event")
 	flag.IntVar(&o.Batch, "batch", 1, "events in one publishing request")
+	flag.IntVar(&o.Ahead, "ahead", 0, "events that publishing may be ahead of delivering; 0: any number")
 	flag.IntVar(&o.Endpoints, "endpoints", 1, "endpoints that each event goes to")
+	flag.IntVar(&o.Spread, "spread", 0, "endpoints, each a host of its own, that share the events; 0: one gets them all")
+	flag.BoolVar(&o.Failing, "failing", false, "the last three endpoints of -spread fail: one hangs, one answers 503, one refuses; what goes there is not counted")
 	flag.BoolVar(&o.HTTPS, "https", false, "deliver and proxy over TLS")
-	flag.Float64Var(&o.Rate, "rate", 500, "events per second to each endpoint in the isolation case, to the healthy ones together in the hostile case")
+	flag.Float64Var(&o.Rate, "rate", 0, "events per second to each endpoint in the isolation case, to the healthy ones together in the hostile case, to both subjects in the cost case (default there: as fast as answers come)")
 	flag.IntVar(&o.Hostile, "hostile", 1000, "hostile endpoints in the hostile case")
 	flag.IntVar(&o.Backlog, "backlog", 1_000_000, "deliveries waiting in the backlog case")
 	flag.StringVar(&o.dir, "dir", "", "where the gateway's store lies; default: a temporary directory. Put it on the disk you mean")
+	flag.StringVar(&o.out, "out", "", "directory for the suite's results.json and ratio.svg; cases that are in the file and not run now are kept")
 	flag.BoolVar(&o.solo, "solo", false, "leave reverse_proxy out of the cost case")
 	flag.BoolVar(&o.json, "json", false, "print JSON")
 	flag.Parse()
-	switch {
-	case flag.NArg() > 0:
+	if flag.NArg() > 0 {
 		return o, fmt.Errorf("surplus arguments %q", flag.Args())
-	case o.Case != "cost" && o.Case != "isolation" && o.Case != "hostile" && o.Case != "backlog":
-		return o, fmt.Errorf("unknown case %q: cost, isolation, hostile or backlog", o.Case)
-	case o.Rounds < 1 || o.Length < 0 || o.Connections < 2 || o.Batch < 1 || o.Endpoints < 1 || o.Rate <= 0 || o.Hostile < 1 || o.Backlog < backlogBatch:
-		return o, fmt.Errorf("rounds, round, batch, endpoints, rate and hostile must be positive, connections at least 2, backlog at least %d", backlogBatch)
-	case o.Batch > 1000:
-		return o, fmt.Errorf("batch %d: ingest takes at most 1000 events in one request", o.Batch)
-	case o.Hostile > 1000:
-		return o, fmt.Errorf("hostile %d: at most 1000, since one batch brings an event to each", o.Hostile)
+	}
+	return o, o.check()
+}
+
+// check completes the options and refuses those that make no sense.
+func (o *options) check() error {
+	suite, err := o.suiteNames()
+	if err != nil {
+		return err
 	}
 	length := 8 * time.Second
+	switch {
+	case suite != nil, o.Case == "cost":
+		o.Hostile = 1
+	case o.Case == "isolation":
+		o.Rate = cmp.Or(o.Rate, 500)
+	case o.Case == "hostile":
+		o.Rate, o.HTTPS, length = cmp.Or(o.Rate, 500), true, 30*time.Second
+	}
+	o.Length = cmp.Or(o.Length, length)
+	switch {
+	case o.Rounds < 1 || o.Length < 0 || o.Connections < 2 || o.Batch < 1 || o.Endpoints < 1 || o.Rate < 0 || o.Hostile < 1 || o.Backlog < backlogBatch:
+		return fmt.Errorf("rounds, round, batch, endpoints, rate and hostile must be positive, connections at least 2, backlog at least %d", backlogBatch)
+	case o.Batch > 1000:
+		return fmt.Errorf("batch %d: ingest takes at most 1000 events in one request", o.Batch)
+	case o.Hostile > 1000:
+		return fmt.Errorf("hostile %d: at most 1000, since one batch brings an event to each", o.Hostile)
+	case o.Spread < 0 || o.Spread > 1000 || o.Spread > 0 && o.Endpoints > 1:
+		return fmt.Errorf("spread %d: at most 1000, and not together with endpoints", o.Spread)
+	case o.Failing && o.Spread < 4:
+		return errors.New("failing needs a spread of at least 4: three of them fail")
+	}
+	return nil
+}
+
+// suiteNames are the presets that the case stands for; none for the other cases.
+func (o *options) suiteNames() ([]string, error) {
 	switch o.Case {
-	case "cost":
-		o.Rate, o.Hostile, o.Backlog = 0, 0, 0
-	case "isolation":
-		o.Hostile, o.Backlog = 0, 0
-	case "backlog":
-		o.Rate, o.Hostile, o.Rounds = 0, 0, 1
-	case "hostile":
-		o.Backlog, o.HTTPS, length = 0, true, 30*time.Second
+	case "cost", "isolation", "hostile":
+		return nil, nil
+	case "all":
+		return presetNames(), nil
 	}
-	if o.Length == 0 {
-		o.Length = length
+	names := strings.Split(o.Case, ",")
+	for _, name := range names {
+		if !slices.Contains(presetNames(), name) {
+			return nil, fmt.Errorf("unknown case %q: cost, isolation, hostile, all, or of %s", name, strings.Join(presetNames(), ", "))
+		}
 	}
-	return o, nil
+	return names, nil
+}
+
+// field is what a case is measured on.
+type field struct {
+	bin, dir string
+	control  string   // the receiver's control page
+	targets  []string // where it takes deliveries; several: each is a host of its own
+	cert     rig.Certificate
+}
+
+// field starts the receiver.
+func (o options) field(ctx context.Context, bin, dir string) (f *field, err error) {
+	f = &field{bin: bin, dir: dir}
+	var files []string
+	if o.HTTPS {
+		if f.cert, err = rig.NewCertificate(dir); err != nil {
+			return nil, err //nolint:wrapcheck // says it all
+		}
+		files = []string{f.cert.CertFile, f.cert.KeyFile}
+	}
+	f.control, f.targets, err = startReceiver(ctx, max(o.Spread, 1), files...)
+	return f, err
 }
 
 // run starts everything, measures in turn and prints.
@@ -112,31 +171,23 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
+	if names, _ := o.suiteNames(); names != nil { // checked already
+		return o.suite(ctx, bin, dir, names)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // ends the receiver
-	var cert rig.Certificate
-	var files []string
-	if o.HTTPS {
-		if cert, err = rig.NewCertificate(dir); err != nil {
-			return err //nolint:wrapcheck // says it all
-		}
-		files = []string{cert.CertFile, cert.KeyFile}
-	}
-	control, target, err := startReceiver(ctx, files...)
+	f, err := o.field(ctx, bin, dir)
 	if err != nil {
 		return err
 	}
-	switch o.Case {
-	case "backlog":
-		return o.backlog(ctx, bin, dir, target, cert.CertFile, control)
-	case "hostile":
-		return o.besideHostile(ctx, &hostile{o: o, bin: bin, dir: dir, control: control, healthy: target, trust: cert.CertFile}, cert.TLS)
-	}
 	launchAll := o.subjects
-	if o.Case == "isolation" {
+	switch o.Case {
+	case "hostile":
+		return o.besideHostile(ctx, &hostile{o: o, bin: bin, dir: dir, control: f.control, healthy: f.targets[0], trust: f.cert.CertFile}, f.cert.TLS)
+	case "isolation":
 		launchAll = o.neighbours
 	}
-	measured, err := launchAll(ctx, bin, dir, target, cert.CertFile)
+	measured, err := launchAll(ctx, f)
 	defer func() {
 		for _, s := range measured {
 			s.gateway.Kill() // their directory goes too
@@ -145,7 +196,7 @@ func run(ctx context.Context, o options) error {
 	if err != nil {
 		return err
 	}
-	rounds, err := o.measureAll(ctx, measured, control)
+	rounds, err := o.measureAll(ctx, measured, f.control)
 	if err != nil {
 		return err
 	}

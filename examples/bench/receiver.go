@@ -12,12 +12,15 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
 
 // The receiver is a process of its own (`bench receiver`), so that its work is not on the gateway's account. It answers
-// 200 at once, except under /hang, where it never answers. GET /stats tells what arrived since GET /reset.
+// 200 at once, except under /hang, where it never answers, and /fail, where it answers 503. GET /stats tells what arrived
+// since GET /reset, /count only how many.
 
 // seen is what the receiver tells: how many events came, and how long after they were published.
 type seen struct {
@@ -31,31 +34,35 @@ type receiver struct {
 	latencies []int64    // microseconds
 }
 
-// serveReceiver runs the subcommand until it is killed. It listens on two free ports, plain and, with a certificate, TLS,
-// and prints both addresses on one line.
-func serveReceiver(certFile, keyFile string) error {
-	plain, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // returns at once
+// serveReceiver runs the subcommand until it is killed: `receiver <n> [<certificate> <key>]`. It takes deliveries at n free
+// ports, over TLS if it has a certificate, and prints their addresses on a line, behind that of its plain control page.
+func serveReceiver(args []string) error {
+	n, err := strconv.Atoi(args[0])
 	if err != nil {
-		return fmt.Errorf("listening: %w", err)
+		return fmt.Errorf("how many ports: %w", err)
 	}
-	r, failed := new(receiver), make(chan error, 2)
-	go func() { failed <- r.accept(plain) }()
-	target := plain
-	if certFile != "" {
-		cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	var config *tls.Config
+	if len(args) == 3 {
+		cert, err := tls.LoadX509KeyPair(args[1], args[2])
 		if err != nil {
 			return fmt.Errorf("loading the receiver's certificate: %w", err)
 		}
-		target, err = tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
-			Certificates: []tls.Certificate{cert},
-			MinVersion:   tls.VersionTLS12,
-		})
+		config = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
+	}
+	r, failed := new(receiver), make(chan error, n+1)
+	addrs := make([]string, n+1)
+	for i := range addrs {
+		ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // returns at once
 		if err != nil {
 			return fmt.Errorf("listening: %w", err)
 		}
-		go func() { failed <- r.accept(target) }()
+		addrs[i] = ln.Addr().String()
+		if i > 0 && config != nil {
+			ln = tls.NewListener(ln, config)
+		}
+		go func() { failed <- r.accept(ln) }()
 	}
-	fmt.Println(plain.Addr(), target.Addr())
+	fmt.Println(strings.Join(addrs, " "))
 	return <-failed
 }
 
@@ -88,10 +95,19 @@ func (r *receiver) serve(conn net.Conn) {
 		switch string(path) {
 		case "/stats":
 			answer, err = json.Marshal(r.stats())
+		case "/count":
+			r.mu.Lock()
+			answer = fmt.Appendf(nil, `{"count":%d}`, len(r.latencies))
+			r.mu.Unlock()
 		case "/reset":
 			r.mu.Lock()
 			r.latencies = r.latencies[:0]
 			r.mu.Unlock()
+		case "/fail":
+			if _, err := io.WriteString(conn, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"); err != nil {
+				return
+			}
+			continue
 		case "/hang":
 			_, _ = io.Copy(io.Discard, conn) // until the other side gives up
 			return
@@ -131,25 +147,27 @@ func (r *receiver) stats() seen {
 	return seen{Count: len(sorted), P50: sorted[len(sorted)/2], P99: sorted[len(sorted)*99/100]}
 }
 
-// startReceiver runs the subcommand in a process of its own, which ends with ctx. control answers /stats and /reset,
-// target takes deliveries.
-func startReceiver(ctx context.Context, files ...string) (control, target string, err error) {
+// startReceiver runs the subcommand in a process of its own, which ends with ctx. control answers /stats and /reset, the
+// targets take deliveries.
+func startReceiver(ctx context.Context, n int, files ...string) (control string, targets []string, err error) {
 	self, err := os.Executable()
 	if err != nil {
-		return "", "", fmt.Errorf("finding this program: %w", err)
+		return "", nil, fmt.Errorf("finding this program: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, self, append([]string{"receiver"}, files...)...) //nolint:gosec // this program itself
+	cmd := exec.CommandContext(ctx, self, append([]string{"receiver", strconv.Itoa(n)}, files...)...) //nolint:gosec // this program itself
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return "", "", fmt.Errorf("preparing the receiver: %w", err)
+		return "", nil, fmt.Errorf("preparing the receiver: %w", err)
 	}
 	if err := cmd.Start(); err != nil {
-		return "", "", fmt.Errorf("starting the receiver: %w", err)
+		return "", nil, fmt.Errorf("starting the receiver: %w", err)
 	}
-	if _, err := fmt.Fscanln(out, &control, &target); err != nil {
-		return "", "", fmt.Errorf("reading the receiver's addresses: %w", err)
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		return "", nil, fmt.Errorf("reading the receiver's addresses: %w", err)
 	}
 	go func() { _ = cmd.Wait() }() // killed with ctx: its error says only that
-	return control, target, nil
+	addrs := strings.Fields(line)
+	return addrs[0], addrs[1:], nil
 }

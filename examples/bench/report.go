@@ -20,20 +20,21 @@ type report struct {
 	// P99Ratio is the healthy endpoints' p99 beside others over their p99 alone; not in the cost case.
 	P99Ratio float64 `json:"p99_ratio,omitempty"`
 
-	// Backlog is the backlog case.
-	Backlog *backlogged `json:"backlog,omitempty"`
-
 	names []string // of the subjects, in order
 }
 
 func (o options) report() *report {
 	return &report{
-		Machine: fmt.Sprintf("%s %s/%s, %d processors", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU()),
+		Machine: machine(),
 		Options: o,
 		Median:  map[string]sample{},
 		Rounds:  map[string][]sample{},
 		Moments: map[string][]moment{},
 	}
+}
+
+func machine() string {
+	return fmt.Sprintf("%s %s/%s, %d processors", runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
 }
 
 // add notes rounds of a subject.
@@ -76,11 +77,6 @@ func (r *report) print() error {
 		if err := enc.Encode(r); err != nil {
 			return fmt.Errorf("printing: %w", err)
 		}
-		return nil
-	}
-	if r.Backlog != nil {
-		fmt.Println(r.Machine)
-		r.Backlog.print()
 		return nil
 	}
 	fmt.Printf("%s; medians of %d rounds of %s\n", r.Machine, r.Options.Rounds, r.Options.Length)
