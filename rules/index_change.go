@@ -55,16 +55,18 @@ func (n *node) branchOn(on *path) int {
 }
 
 // without returns the node that a rule has been taken from, or nil when
-// nothing is left of it.
+// nothing is left of it. All ways on are searched: two sets of clues of a rule
+// may have a clue in common, and then one may lead to where it was filed by the
+// other.
 func (n *node) without(f *filing) (_ *node, found bool) {
 	out := *n
 	if i := slices.IndexFunc(n.rules, func(l leafRule) bool { return l.rule == f.rule }); i >= 0 {
 		out.rules = append(slices.Clone(n.rules[:i]), n.rules[i+1:]...)
 		found = true
 	}
-	for set := 0; set < len(f.sets) && !found; set++ {
-		if f.used&(1<<set) == 0 {
-			found = out.removeBelow(f, set)
+	for set := range f.sets {
+		if f.used&(1<<set) == 0 && out.removeBelow(f, set) {
+			found = true
 		}
 	}
 	if len(out.rules)+len(out.branches) == 0 {
