@@ -30,9 +30,14 @@ const (
 func (e *Engine) deliver(l *lane, j job) (gate.Result, gate.Use) {
 	d, plan := j.d, e.plan.Load()
 	now := time.Now()
+	wake := func() {
+		if err := e.wakeTargets(e.work, plan, []*Delivery{d}); err != nil { // then they wake by themselves, after this attempt
+			e.log.Debug("a backup is not ready", slog.Any("error", err))
+		}
+	}
 	target := targets{
-		next: func(spent uint8) uint8 { return e.nextTarget(d, spent, time.Now()) },
-		open: func(spent uint8) bool { return e.hasOpenTarget(d, spent, time.Now()) },
+		next: func(spent uint8) uint8 { wake(); return e.nextTarget(d, spent, time.Now()) },
+		open: func(spent uint8) bool { wake(); return e.hasOpenTarget(d, spent, time.Now()) },
 	}
 	switch {
 	case d.Event.Test: // a crash kept it from its only try

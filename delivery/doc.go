@@ -40,6 +40,9 @@
 // it as it can. It is caught up again when a claim found the end of what is due; what reached the store during that claim
 // is known by its due time, and goes first.
 //
+// An endpoint has a lane while it has work, or while something is to be remembered about it; see rest.go. The others cost
+// what their settings cost, however many a plan has.
+//
 // # Goroutines
 //
 // All start from Open or from a lane's pump: the settler, the maintainer (retention, idle lanes), one refill per lane at

@@ -51,7 +51,7 @@ type Endpoint struct {
 	DisableAfter time.Duration
 	// Notices lists the operational events that the endpoint's subscription names: types, or "webhooks.*" for all.
 	Notices []string
-	// Paused holds the endpoint when it is first seen; after that the operator decides.
+	// Paused holds the endpoint when it is first seen, which is before it has had any work; after that the operator decides.
 	Paused bool
 	// TraceContext sends traceparent and tracestate with each attempt: of the attempt's span or, without tracing, as they came
 	// with the event. Never baggage.

@@ -101,6 +101,15 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	for name, at := range due {
 		e.lane(name).waiting(at)
 	}
+	states, err := e.store.States(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("listing the endpoints' states: %w", err)
+	}
+	for name, state := range states {
+		if !state.resting(time.Now()) {
+			e.lane(name)
+		}
+	}
 	if err := e.loadManaged(ctx); err != nil {
 		return nil, err
 	}
@@ -137,11 +146,14 @@ func (e *Engine) Apply(p *Plan) error {
 		e.log.Warn("endpoints made at run time may be older than the store has them", slog.Any("error", err))
 	}
 	j := e.join(p)
-	// Load what is stored about the plan's lanes first: that can fail, the swap below cannot.
-	for name := range j.plan.Endpoints {
-		e.lane(name)
+	// Load what is stored about endpoints that have work, removed ones too, and those that may be new and start paused: that can
+	// fail, the swap below cannot.
+	for name, ep := range j.plan.Endpoints {
+		if ep.Paused {
+			e.findLane(name)
+		}
 	}
-	for _, l := range e.allLanes() { // those that were removed, too: others' deliveries may wait there
+	for _, l := range e.allLanes() {
 		if err := l.load(e.work); err != nil {
 			j.drop()
 			return fmt.Errorf("endpoint %s: reading its state: %w", l.name, err)
@@ -173,23 +185,6 @@ func (p *Plan) check() error {
 		return errors.New("plan: expire, retention and max_in_flight must be positive")
 	}
 	return nil
-}
-
-// lane finds the lane of an endpoint, or makes one.
-func (e *Engine) lane(name string) *lane {
-	e.mu.RLock()
-	l := e.lanes[name]
-	e.mu.RUnlock()
-	if l != nil {
-		return l
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if l = e.lanes[name]; l == nil {
-		l = newLane(e, name)
-		e.lanes[name] = l
-	}
-	return l
 }
 
 func (e *Engine) allLanes() []*lane {

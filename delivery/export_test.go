@@ -1,4 +1,12 @@
 package delivery
 
+import "time"
+
 // PlanWith is a copy of a plan as endpoints made at run time need it.
 func PlanWith(p *Plan) *Plan { return p.with(p.Endpoints, p.Router) }
+
+// Lanes counts the lanes there are.
+func (e *Engine) Lanes() int { return len(e.allLanes()) }
+
+// RestIdleLanes lets lanes go as if it were that time.
+func (e *Engine) RestIdleLanes(now time.Time) { e.restIdleLanes(now) }

@@ -234,7 +234,7 @@ func (e *Engine) couldMove(d *Delivery, now time.Time) bool {
 	return false
 }
 
-// targets yields the index and the lane of each target that is not in the mask and was ever known.
+// targets yields the index and the lane of each target that is not in the mask and that the plan has, or that has work left.
 func (e *Engine) targets(d *Delivery, spent uint8) iter.Seq2[uint8, *lane] {
 	return func(yield func(uint8, *lane) bool) {
 		for i, name := range d.Chain {
@@ -244,6 +244,9 @@ func (e *Engine) targets(d *Delivery, spent uint8) iter.Seq2[uint8, *lane] {
 			e.mu.RLock()
 			l := e.lanes[name]
 			e.mu.RUnlock()
+			if plan := e.plan.Load(); l == nil && plan != nil && plan.Endpoints[name] != nil {
+				l = e.lane(name) // it is ready in a moment
+			}
 			if l != nil && !yield(uint8(i), l) {
 				return
 			}

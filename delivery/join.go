@@ -199,13 +199,10 @@ func (e *Engine) use(j *joined, only ...string) {
 	e.fair.Set(limitsOf(j.plan.MaxInFlight), j.plan.Rate)
 	lanes := e.allLanes()
 	if only != nil {
-		lanes = lanes[:0]
-		for _, name := range only {
-			lanes = append(lanes, e.lane(name))
-		}
+		lanes = slices.DeleteFunc(lanes, func(l *lane) bool { return !slices.Contains(only, l.name) })
 	}
 	for _, l := range lanes {
-		l.apply(j.plan.Endpoints[l.name])
+		l.follow()
 	}
 	for name, m := range was {
 		if j.managed[name] != m {

@@ -77,6 +77,13 @@ type lane struct {
 	evac evacuation
 
 	timer *time.Timer
+
+	// See rest.go. ready: loaded, and following the plan. worked: an attempt began since idleSince, which is when the lane was
+	// found busy last. gone: another lane may have taken the name.
+	ready     atomic.Bool
+	worked    bool
+	idleSince time.Time
+	gone      bool
 }
 
 // availability of an endpoint as a target for deliveries of other lanes.
@@ -108,8 +115,7 @@ func (e *Engine) Reserve(d *Delivery) bool {
 	if d.Event.Test {
 		return true // whoever sends it waits for it
 	}
-	l := e.lane(d.Lane())
-	l.mu.Lock()
+	l := e.lockedLane(d.Lane())
 	defer l.mu.Unlock()
 	held, now := len(l.window)+l.reserved, time.Now()
 	// What is due in the store was there first: a fresh delivery goes behind it, or retries would starve on a busy lane.
@@ -129,8 +135,7 @@ func (e *Engine) Committed(d *Delivery, handed bool, err error) {
 	if d.Event.Test {
 		return
 	}
-	l := e.lane(d.Lane())
-	l.mu.Lock()
+	l := e.lockedLane(d.Lane())
 	defer l.mu.Unlock()
 	switch {
 	case handed && err != nil:
@@ -151,8 +156,7 @@ func (e *Engine) Committed(d *Delivery, handed bool, err error) {
 
 // Queued implements Handover.
 func (e *Engine) Queued(name string, due time.Time) {
-	l := e.lane(name)
-	l.mu.Lock()
+	l := e.lockedLane(name)
 	defer l.mu.Unlock()
 	l.evac.pending = true
 	l.dueLocked(due)
@@ -213,7 +217,7 @@ func (l *lane) pump() {
 }
 
 func (l *lane) pumpLocked() {
-	if l.e.work.Err() != nil {
+	if l.e.work.Err() != nil || l.gone {
 		return
 	}
 	now := time.Now()
@@ -282,6 +286,7 @@ func (l *lane) takeLocked(now time.Time) (job, bool) {
 	l.window[0] = nil
 	l.window = l.window[1:]
 	l.running++
+	l.worked = true
 	return job{d: d, ep: l.ep, leave: leave, share: share}, true
 }
 
@@ -386,11 +391,14 @@ func (l *lane) napLocked(now time.Time, hold gate.Hold) {
 	}
 }
 
-// apply puts the plan's endpoint in force; nil: the plan has none of this name.
-func (l *lane) apply(ep *Endpoint) {
+// follow puts the plan in force, in which there may be no endpoint of this name. Reading it under the lock, no older one
+// comes after a newer one.
+func (l *lane) follow() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	ep := l.e.plan.Load().Endpoints[l.name]
 	l.ep = ep
+	l.ready.Store(l.loaded)
 	if ep != nil {
 		url := ep.URL.String()
 		if l.breaker == nil || l.breakerURL != url || l.breakerSet != ep.Breaker {

@@ -15,7 +15,7 @@ const (
 	clockDoubt = time.Hour
 )
 
-// maintain expires and deletes what is old, and has the store audited, until the engine stops.
+// maintain expires and deletes what is old, has the store audited and lets idle lanes go, until the engine stops.
 func (e *Engine) maintain() {
 	tick := time.NewTicker(maintainEvery)
 	defer tick.Stop()
@@ -40,6 +40,7 @@ func (e *Engine) maintain() {
 		if plan := e.plan.Load(); plan != nil && !now.Before(doubtUntil) {
 			e.prune(plan, now)
 		}
+		e.restIdleLanes(now)
 	}
 }
 

@@ -257,7 +257,8 @@ func (e *Engine) joinOne(plan *Plan, was, m *managed) (*joined, error) {
 
 // keep writes the document, after making sure that what follows cannot fail.
 func (e *Engine) keep(ctx context.Context, keys *Keys, m *managed) error {
-	if err := e.lane(m.name).load(ctx); err != nil {
+	l, _ := e.findLane(m.name)
+	if err := l.load(ctx); err != nil {
 		return fmt.Errorf("endpoint %s: reading its state: %w", m.name, err)
 	}
 	d, err := m.encode(keys)

@@ -49,7 +49,8 @@ func (e *Engine) settleDoubts(ctx context.Context) error {
 
 // adopt puts in force what the store has of an endpoint; one that cannot be made has a Problem.
 func (e *Engine) adopt(ctx context.Context, plan *Plan, was, m *managed) error {
-	if err := e.lane(m.name).load(ctx); err != nil {
+	l, _ := e.findLane(m.name)
+	if err := l.load(ctx); err != nil {
 		return err
 	}
 	err := m.make(plan.Maker)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -38,12 +39,28 @@ type EndpointStatus struct {
 // plan and has work left; by name.
 func (e *Engine) Endpoints() []EndpointStatus {
 	var all []EndpointStatus
-	now := time.Now()
+	now, plan := time.Now(), e.plan.Load()
+	awake := map[string]bool{}
 	for _, l := range e.allLanes() {
+		awake[l.name] = true
 		s := e.describe(l.status(now))
 		if s.Endpoint != nil || s.Managed != nil || s.InFlight > 0 || s.InMemory > 0 || !s.NextDue.IsZero() {
 			all = append(all, s)
 		}
+	}
+	rest := func(name string, ep *Endpoint) {
+		if !awake[name] {
+			awake[name] = true
+			all = append(all, e.describe(resting(name, ep)))
+		}
+	}
+	if plan != nil {
+		for name, ep := range plan.Endpoints {
+			rest(name, ep)
+		}
+	}
+	for _, name := range e.managedNames() { // those with a problem are not in the plan
+		rest(name, nil)
 	}
 	slices.SortFunc(all, func(a, b EndpointStatus) int { return strings.Compare(a.Name, b.Name) })
 	return all
@@ -51,11 +68,22 @@ func (e *Engine) Endpoints() []EndpointStatus {
 
 // Endpoint tells what one endpoint is doing, of the plan or made at run time. Errors: ErrNotFound.
 func (e *Engine) Endpoint(name string) (EndpointStatus, error) {
-	l, err := e.planned(name)
-	if err != nil {
+	if err := e.planned(name); err != nil {
 		return EndpointStatus{}, err
 	}
+	e.mu.RLock()
+	l := e.lanes[name]
+	e.mu.RUnlock()
+	if l == nil {
+		return e.describe(resting(name, e.plan.Load().Endpoints[name])), nil
+	}
 	return e.describe(l.status(time.Now())), nil
+}
+
+func (e *Engine) managedNames() []string {
+	e.managedMu.RLock()
+	defer e.managedMu.RUnlock()
+	return slices.Collect(maps.Keys(e.managed))
 }
 
 // describe adds what a managed endpoint was made of.
@@ -86,15 +114,15 @@ func (l *lane) status(now time.Time) EndpointStatus {
 	return s
 }
 
-// planned finds the lane of an endpoint that the plan has, or that was made at run time.
-func (e *Engine) planned(name string) (*lane, error) {
+// planned tells whether the plan has an endpoint, or it was made at run time. Errors: ErrNotFound.
+func (e *Engine) planned(name string) error {
 	e.managedMu.RLock()
 	managed := e.managed[name] != nil
 	e.managedMu.RUnlock()
 	if plan := e.plan.Load(); plan == nil || plan.Endpoints[name] == nil && !managed {
-		return nil, fmt.Errorf("endpoint %s: %w", name, ErrNotFound)
+		return fmt.Errorf("endpoint %s: %w", name, ErrNotFound)
 	}
-	return e.lane(name), nil
+	return nil
 }
 
 // Pause holds an endpoint until Resume: nothing is tried there, nothing moves away, attempts in flight finish. It is
@@ -115,20 +143,19 @@ func (e *Engine) Resume(ctx context.Context, name string) error {
 // operate makes an operator's change durable, then puts it in force. The change is made twice: on what is written and on
 // what is in force, which attempts may have changed meanwhile.
 func (e *Engine) operate(ctx context.Context, name, what string, change func(*LaneState)) error {
-	l, err := e.planned(name)
+	if err := e.planned(name); err != nil {
+		return err
+	}
+	l, err := e.writable(ctx, name)
 	if err != nil {
 		return err
 	}
-	l.writing.Lock()
 	defer l.writing.Unlock()
 	l.mu.Lock()
-	lease, state := l.lease, l.state
+	state := l.state
 	l.mu.Unlock()
-	if lease == nil {
-		return fmt.Errorf("endpoint %s: %w", name, ErrUnavailable)
-	}
 	change(&state)
-	if err := lease.SetState(ctx, state); err != nil {
+	if err := l.lease.SetState(ctx, state); err != nil {
 		return fmt.Errorf("endpoint %s: %w", name, err)
 	}
 	l.mu.Lock()

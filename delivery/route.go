@@ -111,7 +111,7 @@ func (e *Engine) route(ctx context.Context, plan *Plan, ev *Event) ([]*Delivery,
 		ds[i].Due = ev.Accepted
 		ds[i].OrderKey = e.orderKey(plan.Endpoints[t.Primary], ev)
 	}
-	return ds, nil
+	return ds, e.wakeTargets(ctx, plan, ds)
 }
 
 // chain lists a target's endpoints: the primary, then the route's backups or, when it names none, the primary's own.

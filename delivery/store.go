@@ -102,6 +102,9 @@ type Queue interface {
 	// It reads one row per lane.
 	Due(ctx context.Context) (map[string]time.Time, error)
 
+	// States lists what lanes remember over a restart (see Lane.State), of all that ever set it.
+	States(ctx context.Context) (map[string]LaneState, error)
+
 	// Settle records transitions and moves their deliveries on. It returns when they would survive a power cut: together
 	// with the next Append, after 256 settlements or 50 ms, whichever is first. Losing a settlement costs a duplicate,
 	// never an event. Answers come item by item: nil, or ErrStale for a delivery not handed over at that step.
@@ -211,8 +214,8 @@ type LaneState struct {
 	FailingSince time.Time
 	// Paused by an operator, or by the configuration at first sight.
 	Paused bool
-	// Seen tells that a plan had the lane's endpoint before: what the configuration says for the first sight only is not
-	// for this one.
+	// Seen tells that the lane's endpoint has had work, or started paused, before: what the configuration says for the first
+	// sight only is not for this one.
 	Seen bool
 }
 

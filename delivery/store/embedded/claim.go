@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"github.com/atoship/caddy-webhooks/delivery"
 )
 
@@ -302,53 +300,4 @@ func (s *Store) due(ctx context.Context, c *conn) (map[string]time.Time, error) 
 		ok = it.SeekGE(after(waitingPrefix(name, movable)))
 	}
 	return due, it.Error()
-}
-
-// State implements delivery.Lane.
-func (l *lane) State(ctx context.Context) (delivery.LaneState, error) {
-	c, done, err := l.s.view(ctx, "lane state")
-	if err != nil {
-		return delivery.LaneState{}, err
-	}
-	defer done()
-	key := namedKey(kindLane, l.name)
-	st, err := getRow(c, key, decodeLaneState)
-	var corrupt *CorruptError
-	switch {
-	case errors.Is(err, pebble.ErrNotFound):
-		return delivery.LaneState{}, nil
-	case errors.As(err, &corrupt):
-		// Better to try an endpoint that was held than to hold all endpoints for ever.
-		l.s.bad.noteKey(l.s, c, key, err)
-		return delivery.LaneState{}, nil
-	}
-	return st, c.readError("lane state", err)
-}
-
-// SetState implements delivery.Lane.
-func (l *lane) SetState(ctx context.Context, st delivery.LaneState) error {
-	o := &putOp{call: newCall(), key: namedKey(kindLane, l.name), rec: encodeLaneState(&st)}
-	if err := l.s.submit(ctx, o); err != nil {
-		return fmt.Errorf("set lane state: %w", err)
-	}
-	if err := l.s.await(ctx, &o.call); err != nil {
-		return fmt.Errorf("set lane state: %w", err)
-	}
-	return nil
-}
-
-// putOp writes one row.
-type putOp struct {
-	call
-
-	key, rec []byte
-}
-
-func (o *putOp) size() (rows, bytes int) { return 1, len(o.rec) }
-func (*putOp) lazy() bool                { return false }
-func (o *putOp) done(err error)          { o.finish(err) }
-
-func (o *putOp) build(tx *tx) error {
-	put(tx.b, o.key, o.rec)
-	return nil
 }

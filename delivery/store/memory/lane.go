@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"maps"
 	"time"
 
 	"github.com/atoship/caddy-webhooks/delivery"
@@ -79,6 +80,15 @@ func (l *lane) State(ctx context.Context) (delivery.LaneState, error) {
 	}
 	defer l.s.mu.Unlock()
 	return l.s.lanes[l.name], nil
+}
+
+// States implements delivery.Queue.
+func (s *Store) States(ctx context.Context) (map[string]delivery.LaneState, error) {
+	if err := s.enter(ctx, "lane states"); err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	return maps.Clone(s.lanes), nil
 }
 
 // SetState implements delivery.Lane.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"sync"
@@ -491,6 +492,26 @@ var laneCases = []testCase{
 		}
 		if got, err := b.lease("y").State(b.Context()); err != nil || got != (delivery.LaneState{}) {
 			b.Errorf("another lane's: %+v, %v", got, err)
+		}
+	}},
+	{"all states that were set are listed, whoever has a lease", func(b *bench) {
+		b.attach(nil)
+		b.add("one", "silent")
+		if states, err := b.Store.States(b.Context()); err != nil || len(states) > 0 {
+			b.Errorf("at first: %v, %v", states, err)
+		}
+		want := map[string]delivery.LaneState{
+			"x":  {URL: "https://a.example/", Disabled: "gone", DisabledAt: start, Seen: true},
+			"xx": {Paused: true}, "y": {HoldUntil: start.Add(time.Hour), FailingSince: start},
+		}
+		for name, state := range want {
+			b.must(b.lease(name).SetState(b.Context(), delivery.LaneState{URL: "https://before.example/"}))
+			b.must(b.lease(name).SetState(b.Context(), state))
+		}
+		b.crash()
+		states, err := b.Store.States(b.Context())
+		if err != nil || !maps.Equal(states, want) {
+			b.Errorf("got %v, %v; want %v", states, err, want)
 		}
 	}},
 	{"a released lane can be leased again", func(b *bench) {
