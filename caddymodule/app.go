@@ -8,7 +8,8 @@
 //	engine_pool.go   one engine per store, handed from config to config
 //	news.go          operational events -> Caddy's event app
 //	telemetry.go     metrics and traces: Caddy's registry, the OTEL_* environment
-//	ingest.go verify.go admin.go   HTTP handlers and admin routes
+//	events.go        Caddy's own events -> events of the gateway
+//	ingest.go verify.go health.go admin.go   HTTP handlers and admin routes
 //	command*.go      caddy webhooks …
 //	stores.go signers.go routers.go   the three namespaces for guest modules
 package caddymodule

@@ -16,6 +16,8 @@ func init() {
 	httpcaddyfile.RegisterDirectiveOrder("webhooks_ingest", httpcaddyfile.Before, "respond")
 	httpcaddyfile.RegisterHandlerDirective("webhooks_egress_list", parseEgressList)
 	httpcaddyfile.RegisterDirectiveOrder("webhooks_egress_list", httpcaddyfile.Before, "respond")
+	httpcaddyfile.RegisterHandlerDirective("webhooks_health", parseHealth)
+	httpcaddyfile.RegisterDirectiveOrder("webhooks_health", httpcaddyfile.Before, "respond")
 	httpcaddyfile.RegisterHandlerDirective("webhooks_verify", parseVerify)
 	httpcaddyfile.RegisterDirectiveOrder("webhooks_verify", httpcaddyfile.After, "forward_auth")
 }

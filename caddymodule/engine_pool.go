@@ -43,6 +43,7 @@ type sharedEngine struct {
 	logs    *liveLogs
 	news    *liveNews
 	tracing *telemetry.Tracing // nil: none
+	inbox   inbox
 	closed  atomic.Bool
 
 	leases []*lease // guarded by handover; newest last
@@ -162,6 +163,7 @@ func (s *sharedEngine) Destruct() error {
 	}
 	ctx, cancel := context.WithTimeoutCause(context.Background(), drain+shutdownGrace, errShutdownSlow)
 	defer cancel()
+	s.inbox.close()
 	err := s.Shutdown(ctx)
 	meters.Leave(s.Engine)
 	if lost := flush(s.tracing); lost != nil { // a collector that is down must not make the stop fail

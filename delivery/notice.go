@@ -116,6 +116,17 @@ func (p *Plan) noticeEvent(n Notice) (*Event, error) {
 	if n.Endpoint != "" {
 		data["endpoint"] = n.Endpoint
 	}
+	ev, err := p.NewEvent(n.Type, n.At, data)
+	if err != nil {
+		return nil, err
+	}
+	ev.Tenant = p.tenantOf(n.Endpoint)
+	return ev, nil
+}
+
+// NewEvent makes an event of the default environment of what happened on this machine; data are any values that JSON can
+// show.
+func (p *Plan) NewEvent(eventType string, at time.Time, data any) (*Event, error) {
 	text, err := json.Marshal(data)
 	if err != nil {
 		return nil, fmt.Errorf("encoding it: %w", err)
@@ -123,9 +134,10 @@ func (p *Plan) noticeEvent(n Notice) (*Event, error) {
 	if text, err = payload.AppendStable(nil, text); err != nil {
 		return nil, fmt.Errorf("encoding it: %w", err)
 	}
+	at = stamp(at)
 	ev := &Event{
-		ID: NewEventID(n.At), Type: n.Type, Tenant: p.tenantOf(n.Endpoint), Environment: p.Intake.DefaultEnvironment(),
-		Timestamp: n.At.Format(time.RFC3339), Accepted: n.At, ContentType: "application/json",
+		ID: NewEventID(at), Type: eventType, Environment: p.Intake.DefaultEnvironment(),
+		Timestamp: at.Format(time.RFC3339), Accepted: at, ContentType: "application/json",
 	}
 	ev.Body = payload.AppendBody(nil, ev.Type, ev.Timestamp, text)
 	end := len(ev.Body) - 1 // the data's place: the closing brace follows it

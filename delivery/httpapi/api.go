@@ -20,6 +20,7 @@ import (
 //	POST endpoints/{id}/resume    end a pause, or put a disabled endpoint back into service
 //	POST endpoints/{id}/test      send it one event now, and show what it answered
 //	POST endpoints/{id}/check     look at everything between us and it, step by step, and say what to do
+//	GET health            is it ready for events, and how far behind is it; GET health/live: does it run at all. See [Health]
 //	GET stats             counts of events and deliveries, and what the store costs
 //	GET events            a page of events, newest first: those no rule wanted and those not yet decided among them
 //	GET pulse             the last hour by the minute: events, attempts, latency
@@ -53,6 +54,10 @@ func NewAPI(engine func() Gateway, log *slog.Logger) *API {
 	a.handleWith("POST /endpoints/{id}/resume", a.operate(Gateway.Resume))
 	a.handleWith("POST /endpoints/{id}/test", a.test)
 	a.handleWith("POST /endpoints/{id}/check", a.check)
+	health := &Health{Engine: engine}
+	a.mux.Handle("GET /health", health)
+	a.mux.Handle("GET /health/ready", health)
+	a.mux.Handle("GET /health/live", health)
 	a.handleWith("GET /stats", a.stats)
 	a.handleWith("GET /pulse", a.pulse)
 	a.mux.HandleFunc("GET /stream", a.stream)

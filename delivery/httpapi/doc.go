@@ -24,6 +24,7 @@ package httpapi
 
 import (
 	"context"
+	"time"
 
 	"github.com/atoship/caddy-webhooks/delivery"
 )
@@ -43,12 +44,21 @@ type Gateway interface {
 	Engine
 	Tester
 	Watcher
+	Condition
 	// Endpoints tells what every endpoint is doing, by name; Endpoint one of the plan, or delivery.ErrNotFound.
 	Endpoints() []delivery.EndpointStatus
 	Endpoint(name string) (delivery.EndpointStatus, error)
 	// Pause and Resume are durable on return.
 	Pause(ctx context.Context, name string) error
 	Resume(ctx context.Context, name string) error
+}
+
+// Condition is what Health asks of *delivery.Engine.
+type Condition interface {
+	// Healthy tells whether an Accept could succeed now.
+	Healthy() bool
 	// Stats counts what the store keeps, and tells what it costs.
 	Stats(ctx context.Context) (delivery.Stats, error)
+	// Oldest tells since when deliveries are due, by endpoint.
+	Oldest(ctx context.Context) (map[string]time.Time, error)
 }

@@ -80,7 +80,7 @@ func (e *fakeEngine) last() *delivery.Event { return e.taken[len(e.taken)-1] }
 type operator interface {
 	Tester
 	Watcher
-	Stats(ctx context.Context) (delivery.Stats, error)
+	Condition
 	Endpoints() []delivery.EndpointStatus
 	Endpoint(name string) (delivery.EndpointStatus, error)
 	Pause(ctx context.Context, name string) error
