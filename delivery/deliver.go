@@ -43,7 +43,7 @@ func (e *Engine) deliver(l *lane, j job) (gate.Result, gate.Use) {
 	case d.Event.Test: // a crash kept it from its only try
 		e.deliverTest(plan, d, j.ep)
 		return gate.Excluded, gate.Unused
-	case now.Sub(d.Event.Accepted) > plan.Expire:
+	case now.Sub(d.Since()) > plan.Expire:
 		e.settle(d, expired(d, stamp(now)))
 		return gate.Excluded, gate.Unused
 	case d.Unknowns >= unknownsPerFailure:

@@ -29,13 +29,17 @@ type Delivery struct {
 	ID string
 	// Route names the route that planned it; "endpoint:NAME" for a subscription of that endpoint.
 	Route string
+	// Replay is the id of the replay or redelivery that planned it, rpl_…; empty when routing did. Planned is when that was, UTC,
+	// millisecond precision.
+	Replay  string
+	Planned time.Time
 	// Chain lists the targets in order: primary, then backups. Never empty, never longer than MaxChain.
 	Chain []string
 	// OrderKey makes the deliveries of one home endpoint (Chain[0]) that share it go one at a time, in order of acceptance;
 	// see Queue. Any bytes, at most MaxOrderKey; empty: in no order. Set by the engine at acceptance.
 	OrderKey string
-	// Joined is the delivery's place in the line of its OrderKey: its event's Seq or, when Decide added it, a number of its
-	// own out of the same sequence. Set by the store; 0 without an OrderKey.
+	// Joined is the delivery's place in the line of its OrderKey: its event's Seq or, when Decide or Extend added it, a number
+	// of its own out of the same sequence. Set by the store; 0 without an OrderKey.
 	Joined uint64
 
 	Progress
@@ -43,6 +47,14 @@ type Delivery struct {
 
 // Key of the delivery in its store.
 func (d *Delivery) Key() Key { return Key{d.Event.Seq, d.Ord} }
+
+// Since is when the delivery came to be: its age for expiry.
+func (d *Delivery) Since() time.Time {
+	if d.Replay != "" {
+		return d.Planned
+	}
+	return d.Event.Accepted
+}
 
 // Lane is the endpoint the delivery currently waits at.
 func (d *Delivery) Lane() string { return d.Chain[d.Target] }

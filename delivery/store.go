@@ -111,11 +111,17 @@ type Queue interface {
 	// ErrUnavailable (for all items) means: try the same batch again later; settling twice is harmless.
 	Settle(ctx context.Context, batch []Settlement) []error
 
-	// Decide adds deliveries to an undecided event after its held routes were evaluated again, and records what is still
-	// held. A delivery whose primary the event already has is left out. The event's Routing, Held and Digest replace the
-	// stored ones. An event that is not undecided (any more) is left as it is: deciding twice is harmless. An ordered
+	// Decide adds deliveries to an undecided or unrouted event after it was routed again, and records what is still held. A delivery whose primary the event already has is left out. The event's Routing, Held and Digest replace the
+	// stored ones. An event that is routed already is left as it is: deciding twice is harmless. An ordered
 	// delivery joins its line now; see Order above.
 	Decide(ctx context.Context, seq uint64, routing Routing, held []string, digest string, add []*Delivery) error
+
+	// Extend adds deliveries to events on record, for replays: each has a Replay, a time Planned and its event's number. One that
+	// the event has already, of the same Replay at the same primary, is not added again: extending twice is harmless. A new
+	// one is asked about by Reserve or waits, and joins the end of its line, as Append's do. It returns when all would survive
+	// a power cut. Answers come item by item; the error is about all of them: ErrUnavailable (then repeat it), ErrTooLarge for
+	// more than MaxBatch, or the context's.
+	Extend(ctx context.Context, batch []Extension) ([]Extended, error)
 
 	// Undecided lists events to be routed again, oldest first, from after the given sequence number, at most n.
 	Undecided(ctx context.Context, after uint64, n int) ([]*Event, error)
@@ -133,6 +139,22 @@ type Queue interface {
 
 	// Healthy tells whether Append could succeed now; false while the store is failed or reopening.
 	Healthy() bool
+}
+
+// Extension is a delivery to add to an event.
+type Extension struct {
+	Seq      uint64 // of the event
+	Delivery *Delivery
+}
+
+// Extended answers one Extension.
+type Extended struct {
+	// Delivery as it is on record, its event included: the one added, or the one that was there.
+	Delivery *Delivery
+	// Known tells that it was there already.
+	Known bool
+	// Err: ErrNotFound for an event that is gone; ErrTooLarge for one that has MaxBatch deliveries.
+	Err error
 }
 
 // Handover is the engine's side of the hot path. The store's committer calls it from one goroutine, in commit order; no
@@ -279,7 +301,7 @@ type Counts struct {
 // Prune says what is too old.
 type Prune struct {
 	Now       time.Time
-	Expire    time.Duration // pending longer than this since acceptance: exhausted, reason expired
+	Expire    time.Duration // pending longer than this since it was planned: exhausted, reason expired
 	Retention time.Duration // settled longer ago than this: deleted
 	// Expired, when set, is told of each delivery that expired, as it stood before, once that is durable. It must neither
 	// block nor call the store.

@@ -29,7 +29,7 @@ func sampleRecords() map[string]struct {
 	ev := &delivery.Event{ID: "one", Tenant: "t", Accepted: now, Body: []byte(`{"data":1}`), DataStart: 8, DataEnd: 9, Held: []string{"r"}, Span: aSpan}
 	p := delivery.Progress{Step: 300, Target: 1, Spent: 1, Attempts: 2, Due: now, Tries: [8]uint8{1, 0, 2}, Span: aSpan}
 	d := &delivery.Delivery{Event: ev, Route: "r", Chain: []string{"a", "b"}, Progress: p}
-	t := turn{handed: now, route: "r", chain: d.Chain, progress: p}
+	t := turn{handed: now, origin: origin{route: "r"}, chain: d.Chain, progress: p}
 	tr := &delivery.Transition{At: now, Note: "n", Progress: p, Attempt: &delivery.Attempt{N: 2, Endpoint: "a", Excerpt: []byte("x")}}
 	seqKey, turnKey, transKey, idk, laneKey := eventKey(7), stepKey(kindHanded, k, 300), stepKey(kindTransition, k, 300), idKey(ev), namedKey(kindLane, "a")
 	return map[string]sample{

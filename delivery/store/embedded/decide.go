@@ -53,7 +53,7 @@ func (o *decideOp) build(tx *tx) error {
 	if tx.decided[o.seq] { // by the same commit, which cannot be read yet
 		return delivery.ErrUnavailable
 	}
-	if ev.Routing != delivery.Undecided {
+	if ev.Routing == delivery.Routed {
 		return nil
 	}
 	if len(plan)+len(o.add) > delivery.MaxBatch {

@@ -20,6 +20,7 @@ import (
 //	o home 0 hash                     who heads the line of an ordering key        overwritten; see order.go
 //	s home 0 hash joined seq ord      successor in that line                       set once, single-deleted
 //	d seq ord step                    transition: what happened and the state after it
+//	r seq ord                         pending delivery that a replay planned       no value
 //	x lane 0 at seq ord step          attempts by endpoint and time                attemptHint
 //	f outcome 0 at seq ord step       failed attempts by class and time            attemptHint
 //	y tenant 0 at seq ord step        attempts by tenant (hashed) and time         attemptHint
@@ -39,6 +40,7 @@ const (
 	kindCancelled  = 'k'
 	kindHead       = 'o'
 	kindSuccessor  = 's'
+	kindReplayed   = 'r'
 	kindTransition = 'd'
 	kindByEndpoint = 'x'
 	kindByOutcome  = 'f'
@@ -159,6 +161,11 @@ func parseStep(key []byte) (k delivery.Key, step uint16, ok bool) {
 
 func cancelledKey(k delivery.Key) []byte {
 	b := binary.BigEndian.AppendUint64([]byte{kindCancelled}, k.Seq)
+	return binary.BigEndian.AppendUint16(b, k.Ord)
+}
+
+func replayedKey(k delivery.Key) []byte {
+	b := binary.BigEndian.AppendUint64([]byte{kindReplayed}, k.Seq)
 	return binary.BigEndian.AppendUint16(b, k.Ord)
 }
 

@@ -23,8 +23,13 @@ func (s *Store) Prune(ctx context.Context, p delivery.Prune) (expired, deleted i
 	defer s.sweeps.Unlock()
 	p.Now = p.Now.UTC().Truncate(time.Millisecond)
 	if p.Expire > 0 {
-		if expired, err = s.sweep(ctx, &expiry{now: p.Now, before: p.Now.Add(-p.Expire), tell: p.Expired}); err != nil {
+		x := &expiry{now: p.Now, before: p.Now.Add(-p.Expire), tell: p.Expired}
+		if expired, err = s.sweep(ctx, x); err != nil {
 			return expired, 0, fmt.Errorf("expire: %w", err)
+		}
+		n, err := s.expireReplays(ctx, x)
+		if expired += n; err != nil {
+			return expired, 0, fmt.Errorf("expire replays: %w", err)
 		}
 	}
 	if p.Retention > 0 {

@@ -3,6 +3,8 @@ package embedded
 import (
 	"encoding/binary"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/atoship/caddy-webhooks/delivery"
@@ -64,8 +66,42 @@ func (d *decoder) progress() (p delivery.Progress) {
 	return p
 }
 
-func appendChain(b []byte, route string, chain []string) []byte {
-	b = putString(b, route)
+// origin says what planned a delivery: a route, or a replay of what a route planned, and when. No ordinary delivery pays for
+// the latter: where there is a replay it stands in front of the route, as replay:ID:TIME:ROUTE, and no route is named so.
+type origin struct {
+	route   string
+	replay  string
+	planned time.Time
+}
+
+const replayPrefix = "replay:"
+
+func originOf(d *delivery.Delivery) origin { return origin{d.Route, d.Replay, d.Planned} }
+
+func (o *origin) set(d *delivery.Delivery) {
+	d.Route, d.Replay, d.Planned = o.route, o.replay, o.planned
+}
+
+func (o origin) encode() string {
+	if o.replay == "" {
+		return o.route
+	}
+	return replayPrefix + o.replay + ":" + strconv.FormatInt(o.planned.UnixMilli(), 36) + ":" + o.route
+}
+
+func parseOrigin(text string) (o origin, ok bool) {
+	rest, replayed := strings.CutPrefix(text, replayPrefix)
+	if !replayed {
+		return origin{route: text}, true
+	}
+	replay, rest, _ := strings.Cut(rest, ":")
+	at, route, ok := strings.Cut(rest, ":")
+	ms, err := strconv.ParseInt(at, 36, 64)
+	return origin{route, replay, time.UnixMilli(ms).UTC()}, ok && err == nil
+}
+
+func appendChain(b []byte, o origin, chain []string) []byte {
+	b = putString(b, o.encode())
 	b = binary.AppendUvarint(b, uint64(len(chain)))
 	for _, lane := range chain {
 		b = putString(b, lane)
@@ -73,18 +109,18 @@ func appendChain(b []byte, route string, chain []string) []byte {
 	return b
 }
 
-func (d *decoder) chain() (route string, chain []string) {
-	route = d.string()
+func (d *decoder) chain() (o origin, chain []string) {
+	o, ok := parseOrigin(d.string())
 	n := d.count()
-	if n == 0 || n > delivery.MaxChain {
+	if !ok || n == 0 || n > delivery.MaxChain {
 		d.fail()
-		return "", nil
+		return origin{}, nil
 	}
 	chain = make([]string, n)
 	for i := range chain {
 		chain[i] = d.string()
 	}
-	return route, chain
+	return o, chain
 }
 
 // appendOrder encodes an ordering key and the place in its line, one byte where there is none. A place of 0 stands for the
@@ -152,7 +188,7 @@ func appendEvent(b []byte, ev *delivery.Event, plan []*delivery.Delivery) []byte
 
 func appendPlan(b []byte, plan []*delivery.Delivery) []byte {
 	for _, p := range plan {
-		b = appendChain(b, p.Route, p.Chain)
+		b = appendChain(b, originOf(p), p.Chain)
 		b = appendOrder(b, p.OrderKey, p.Joined)
 		b = appendProgress(b, &p.Progress)
 	}
@@ -258,7 +294,9 @@ func decodeParts(key, val []byte, plan, body bool) (*delivery.Event, []*delivery
 	ds := make([]*delivery.Delivery, planned)
 	for i := range ds {
 		ds[i] = &delivery.Delivery{Event: ev, Ord: uint16(i)}
-		ds[i].Route, ds[i].Chain = pd.chain()
+		var o origin
+		o, ds[i].Chain = pd.chain()
+		o.set(ds[i])
 		ds[i].OrderKey, ds[i].Joined = pd.order(ev.Seq)
 		ds[i].Progress = pd.progress()
 	}
@@ -267,8 +305,8 @@ func decodeParts(key, val []byte, plan, body bool) (*delivery.Event, []*delivery
 
 // turn is the value of a waiting or handed-over delivery or of a successor: all that an attempt needs beside the event.
 type turn struct {
-	handed   time.Time // when it was handed over; zero while it waits
-	route    string
+	handed time.Time // when it was handed over; zero while it waits
+	origin
 	chain    []string
 	order    string
 	joined   uint64
@@ -276,13 +314,13 @@ type turn struct {
 }
 
 func turnOf(d *delivery.Delivery) turn {
-	return turn{route: d.Route, chain: d.Chain, order: d.OrderKey, joined: d.Joined, progress: d.Progress}
+	return turn{origin: originOf(d), chain: d.Chain, order: d.OrderKey, joined: d.Joined, progress: d.Progress}
 }
 
 func (t *turn) encode() []byte {
 	b := putTime(newRecord(64+16*len(t.chain)), t.handed)
 	b = appendProgress(b, &t.progress)
-	return appendOrder(appendChain(b, t.route, t.chain), t.order, t.joined)
+	return appendOrder(appendChain(b, t.origin, t.chain), t.order, t.joined)
 }
 
 func decodeTurn(key, val []byte) (turn, error) {
@@ -293,7 +331,7 @@ func decodeTurn(key, val []byte) (turn, error) {
 	var t turn
 	t.handed = d.time()
 	t.progress = d.progress()
-	t.route, t.chain = d.chain()
+	t.origin, t.chain = d.chain()
 	t.order, t.joined = d.order(0)
 	if int(t.progress.Target) >= len(t.chain) {
 		d.fail()
@@ -312,7 +350,7 @@ func (t *turn) waitingKey(k delivery.Key) []byte {
 
 // delivery makes the Delivery the engine sees.
 func (t *turn) delivery(ev *delivery.Event, ord uint16, id string) *delivery.Delivery {
-	return &delivery.Delivery{
-		Event: ev, Ord: ord, ID: id, Route: t.route, Chain: t.chain, OrderKey: t.order, Joined: t.joined, Progress: t.progress,
-	}
+	d := &delivery.Delivery{Event: ev, Ord: ord, ID: id, Chain: t.chain, OrderKey: t.order, Joined: t.joined, Progress: t.progress}
+	t.set(d)
+	return d
 }

@@ -113,7 +113,7 @@ func (tx *tx) settle(it *settleItem) error {
 	tx.record(k, &it.t, it.rec, d.Event.Tenant)
 	switch {
 	case ends:
-		tx.ended(k, t.home(), t.progress.State)
+		tx.ended(k, &t, t.progress.State)
 	case h.cancelled:
 		tx.end(k, t, cancelled(tx.now))
 	default:
@@ -141,12 +141,15 @@ func (tx *tx) end(k delivery.Key, t turn, e ending) {
 	p.State, p.Reason = e.state, e.reason
 	tr := delivery.Transition{At: e.at, Kind: delivery.Ended, Note: e.note, Progress: p}
 	tx.record(k, &tr, encodeTransition(&tr), "")
-	tx.ended(k, t.home(), e.state)
+	tx.ended(k, &t, e.state)
 }
 
 // ended counts the end of a pending delivery. What did not get through is looked for by that.
-func (tx *tx) ended(k delivery.Key, home string, to delivery.State) {
-	tx.moved(home, delivery.Pending, to)
+func (tx *tx) ended(k delivery.Key, t *turn, to delivery.State) {
+	tx.moved(t.home(), delivery.Pending, to)
+	if t.replay != "" {
+		remove(tx.b, replayedKey(k))
+	}
 	if to != delivery.Delivered {
 		tx.mark(k.Seq, stateTerm(to))
 	}

@@ -1,7 +1,10 @@
 package embedded
 
 import (
+	"context"
 	"errors"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -23,11 +26,11 @@ func (x *expiry) old(accepted time.Time) bool { return accepted.Before(x.before)
 func (x *expiry) visit(_ *conn, e *sweptEvent) (change, bool, error) {
 	var pending []*delivery.Delivery
 	for _, d := range e.ds {
-		if !d.State.Final() {
+		if !d.State.Final() && d.Since().Before(x.before) {
 			pending = append(pending, d)
 		}
 	}
-	if pending == nil {
+	if pending == nil { // younger ones are replays, which expireReplays finds
 		return nil, true, nil
 	}
 	return &expire{expiry: x, pending: pending}, false, nil
@@ -154,3 +157,72 @@ func (x *erase) apply(tx *tx) (int, error) {
 }
 
 func (*erase) committed() {}
+
+// expireReplays ends replays that are pending for too long. Their events are older than they, so that the sweep, which goes
+// by the events' age, has passed them; they stand in a list of their own.
+func (s *Store) expireReplays(ctx context.Context, x *expiry) (n int, err error) {
+	for from := []byte{kindReplayed}; from != nil; {
+		o := &sweepOp{call: newCall(), w: x, was: math.MaxUint64} // which is no mark, so that it moves none
+		if from, err = s.lookAtReplays(ctx, o, from); err != nil {
+			return n, err
+		}
+		if len(o.changes) == 0 {
+			continue
+		}
+		if err := s.submit(ctx, o); err != nil {
+			return n, err
+		}
+		if err := s.await(ctx, &o.call); err != nil {
+			return n, err
+		}
+		n += o.n
+		for _, do := range o.changes {
+			do.committed()
+		}
+	}
+	return n, nil
+}
+
+// lookAtReplays visits the events of up to pruneStep pending replays, and returns where to go on; nil at the end.
+func (s *Store) lookAtReplays(ctx context.Context, o *sweepOp, from []byte) (next []byte, err error) {
+	c, done, err := s.view(ctx, "prune")
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	its := make([]*pebble.Iterator, 3)
+	for i, bounds := range [...][2][]byte{
+		{from, {kindReplayed + 1}}, {{kindEvent}, {kindEvent + 1}}, {{kindTransition}, {kindTransition + 1}},
+	} {
+		if its[i], err = c.scan(bounds[0], bounds[1]); err != nil {
+			return nil, c.readError("prune", err)
+		}
+		defer its[i].Close()
+	}
+	rows, events, trans := its[0], its[1], its[2]
+	last := uint64(0)
+	for ok := rows.First(); ok; ok = rows.Next() {
+		seq := seqOf(rows.Key())
+		if seq == last {
+			continue
+		}
+		if len(o.changes) == pruneStep {
+			return slices.Clone(rows.Key()), nil
+		}
+		if last = seq; !events.SeekGE(eventKey(seq)) || seqOf(events.Key()) != seq {
+			continue
+		}
+		e, err := s.sweptEvent(events, trans)
+		if err != nil {
+			return nil, c.readError("prune", err)
+		}
+		if e == nil {
+			continue
+		}
+		if do, _, _ := o.w.visit(c, e); do != nil {
+			o.changes = append(o.changes, do)
+			o.bytes += 256 + 64*len(e.ds)
+		}
+	}
+	return nil, c.readError("prune", rows.Error())
+}

@@ -100,9 +100,9 @@ func (s *Store) Prune(ctx context.Context, p delivery.Prune) (expired, deleted i
 	// Newest first, so that a line's successors go before its head: else each would be promoted for nothing.
 	for _, seq := range slices.Backward(slices.Sorted(maps.Keys(s.events))) {
 		ev := s.events[seq]
-		if p.Expire > 0 && ev.Accepted.Before(now.Add(-p.Expire)) {
+		if p.Expire > 0 {
 			for _, r := range slices.Backward(ev.rows) {
-				if !r.State.Final() && !r.handed {
+				if !r.State.Final() && !r.handed && r.Since().Before(now.Add(-p.Expire)) {
 					if p.Expired != nil {
 						was := r.Delivery
 						p.Expired(&was)

@@ -97,17 +97,8 @@ func (s *Store) store(a delivery.Accept) {
 	for _, d := range a.Deliveries {
 		d.Event = a.Event
 		r := s.add(ev, d, s.seq)
-		if !s.join(r) {
-			continue
-		}
-		if s.handover != nil && s.handover.Reserve(d) {
-			r.handed, r.handedAt = true, time.Now().UTC().Truncate(time.Millisecond)
-			s.handover.Committed(d, true, nil)
-			continue
-		}
-		s.enqueue(r)
-		if s.handover != nil {
-			s.handover.Committed(d, false, nil)
+		if s.join(r) {
+			s.offer(r, d)
 		}
 	}
 }
@@ -209,7 +200,7 @@ func (s *Store) Decide(
 	if ev == nil {
 		return fmt.Errorf("decide event %d: %w", seq, delivery.ErrNotFound)
 	}
-	if ev.Routing != delivery.Undecided {
+	if ev.Routing == delivery.Routed {
 		return nil
 	}
 	if len(ev.rows)+len(add) > delivery.MaxBatch {
@@ -233,6 +224,62 @@ func (s *Store) Decide(
 		}
 	}
 	return nil
+}
+
+// Extend implements delivery.Queue.
+func (s *Store) Extend(ctx context.Context, batch []delivery.Extension) ([]delivery.Extended, error) {
+	if len(batch) > delivery.MaxBatch {
+		return nil, fmt.Errorf("extend by %d deliveries: %w", len(batch), delivery.ErrTooLarge)
+	}
+	for i, x := range batch {
+		if err := checkDelivery(x.Delivery); err != nil {
+			return nil, fmt.Errorf("extend: item %d: %w", i, err)
+		}
+	}
+	if err := s.enter(ctx, "extend"); err != nil {
+		return nil, err
+	}
+	defer s.mu.Unlock()
+	out := make([]delivery.Extended, len(batch))
+	for i, x := range batch {
+		out[i] = s.extend(x)
+	}
+	return out, nil
+}
+
+func (s *Store) extend(x delivery.Extension) delivery.Extended {
+	ev, d := s.events[x.Seq], x.Delivery
+	if ev == nil {
+		return delivery.Extended{Err: fmt.Errorf("event %d: %w", x.Seq, delivery.ErrNotFound)}
+	}
+	for _, r := range ev.rows {
+		if r.Replay == d.Replay && r.Chain[0] == d.Chain[0] {
+			return delivery.Extended{Delivery: r.view(ev.copy()), Known: true}
+		}
+	}
+	if len(ev.rows) >= delivery.MaxBatch {
+		return delivery.Extended{Err: fmt.Errorf("event %d: %w", x.Seq, delivery.ErrTooLarge)}
+	}
+	s.seq++ // the place at which an ordered one joins
+	d.Event = ev.copy()
+	d.Planned = d.Planned.UTC().Truncate(time.Millisecond)
+	if r := s.add(ev, d, s.seq); s.join(r) {
+		s.offer(r, d)
+	}
+	return delivery.Extended{Delivery: d}
+}
+
+// offer hands a new delivery over, or queues it.
+func (s *Store) offer(r *row, d *delivery.Delivery) {
+	if s.handover != nil && s.handover.Reserve(d) {
+		r.handed, r.handedAt = true, time.Now().UTC().Truncate(time.Millisecond)
+		s.handover.Committed(d, true, nil)
+		return
+	}
+	s.enqueue(r)
+	if s.handover != nil {
+		s.handover.Committed(d, false, nil)
+	}
 }
 
 // Undecided implements delivery.Queue.

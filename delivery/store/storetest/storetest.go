@@ -34,6 +34,7 @@ func Run(t *testing.T, open Open) {
 		{"Claim", claimCases},
 		{"Settle", settleCases},
 		{"Decide", decideCases},
+		{"Extend", extendCases},
 		{"Order", orderCases},
 		{"Cancel", cancelCases},
 		{"CancelLane", cancelLaneCases},
