@@ -60,6 +60,7 @@ type Engine struct {
 	managedMu sync.RWMutex
 	doubtful  map[string]bool // guarded by applying: documents of managed endpoints whose last change may be kept or not
 	reroutes  atomic.Int64    // calls of rerouteUndecided that the present run has to answer
+	replays   replays         // those that are running
 
 	shutdown     sync.Once
 	shutdownErr  error
@@ -159,9 +160,13 @@ func (e *Engine) Apply(p *Plan) error {
 			return fmt.Errorf("endpoint %s: reading its state: %w", l.name, err)
 		}
 	}
+	first := e.plan.Load() == nil
 	e.use(j)
 	if slices.ContainsFunc(slices.Collect(maps.Values(j.managed)), func(m *managed) bool { return m.stale(p.Keys) }) {
 		e.tasks.run(e.resealStale)
+	}
+	if first {
+		e.tasks.run(e.resumeReplays)
 	}
 	return nil
 }

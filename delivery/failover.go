@@ -92,12 +92,10 @@ func (l *lane) stays(d *Delivery, hold gate.Hold) bool {
 func (l *lane) parkLocked(now time.Time, hold gate.Hold) {
 	if !movesOn(hold) {
 		l.evac.idle()
-		l.returnLocked(l.window)
-		l.window = nil
+		l.returnLocked(l.emptyLocked())
 		return
 	}
-	l.placeLocked(now, hold, l.window)
-	l.window = nil
+	l.placeLocked(now, hold, l.emptyLocked())
 	if l.refilling || !l.evac.due(now) || now.Before(l.refillAt) || !l.e.settler.ready() || !l.loaded || !l.e.tasks.begin() {
 		return
 	}

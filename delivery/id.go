@@ -3,6 +3,7 @@ package delivery
 import (
 	"crypto/rand"
 	"encoding/binary"
+	"strings"
 	"sync"
 	"time"
 )
@@ -12,6 +13,14 @@ const idPrefix = "evt_"
 
 // crockford is Crockford's base 32, in lower case: no i, l, o, u, so that ids survive being read aloud.
 const crockford = "0123456789abcdefghjkmnpqrstvwxyz"
+
+// newReplayID makes the id of a replay or a redelivery; see NewEventID.
+func newReplayID(now time.Time) string {
+	return replayIDPrefix + strings.TrimPrefix(NewEventID(now), idPrefix)
+}
+
+// replayIDPrefix of the ids of replays.
+const replayIDPrefix = "rpl_"
 
 // NewEventID makes an event id: evt_ and 26 characters for 48 bits of milliseconds and 80 random ones, the layout of a ULID.
 // Ids made in different milliseconds sort by time; within one millisecond their order is arbitrary (order in the gateway

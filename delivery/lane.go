@@ -61,6 +61,7 @@ type lane struct {
 	rate      gate.Rate
 	rateUntil time.Time   // when the rate limit lets the next attempt pass; zero or past: it is not what holds the lane
 	window    []*Delivery // handed over, not started; in order
+	replays   replayQueue // beside it: handed over, of replays
 	running   int
 	class     gate.Class // what its attempts tell of the endpoint; see classLocked
 
@@ -112,11 +113,14 @@ func (l *lane) waiting(at time.Time) {
 
 // Reserve implements Handover: may the committer hand this delivery straight to its lane?
 func (e *Engine) Reserve(d *Delivery) bool {
-	if d.Event.Test {
+	if d.Event.Test && d.Replay == "" {
 		return true // whoever sends it waits for it
 	}
 	l := e.lockedLane(d.Lane())
 	defer l.mu.Unlock()
+	if d.Replay != "" {
+		return l.reserveReplayLocked(d)
+	}
 	held, now := len(l.window)+l.reserved, time.Now()
 	// What is due in the store was there first: a fresh delivery goes behind it, or retries would starve on a busy lane.
 	behind := !l.nextDue.IsZero() && !l.nextDue.After(now)
@@ -132,21 +136,24 @@ func (e *Engine) Reserve(d *Delivery) bool {
 
 // Committed implements Handover.
 func (e *Engine) Committed(d *Delivery, handed bool, err error) {
-	if d.Event.Test {
+	if d.Event.Test && d.Replay == "" {
 		return
 	}
 	l := e.lockedLane(d.Lane())
 	defer l.mu.Unlock()
+	if handed && d.Replay != "" {
+		l.replays.reserved--
+	} else if handed {
+		l.reserved--
+	}
 	switch {
 	case handed && err != nil:
-		l.reserved--
 		e.window.give(len(d.Event.Body))
 		return
 	case err != nil:
 		return
 	case handed:
-		l.reserved--
-		l.window = append(l.window, d)
+		l.keepLocked(d)
 	default:
 		l.evac.pending = l.evac.pending || d.Movable()
 		l.dueLocked(d.Due)
@@ -258,7 +265,8 @@ type job struct {
 // takeLocked passes the gates for the head of the window. The breaker comes last, because entering a half-open one takes
 // its only probe. What was taken is given back when a later gate refuses, so that a refusal burns no token.
 func (l *lane) takeLocked(now time.Time) (job, bool) {
-	if len(l.window) == 0 || l.ep == nil || l.e.work.Err() != nil || !l.e.settler.ready() || !l.slots.TryTake() {
+	from := l.turnLocked()
+	if from == nil || l.ep == nil || l.e.work.Err() != nil || !l.e.settler.ready() || !l.slots.TryTake() {
 		return job{}, false
 	}
 	ok, until := l.rate.Take(now)
@@ -282,11 +290,12 @@ func (l *lane) takeLocked(now time.Time) (job, bool) {
 	}
 	l.rate.Use(now)
 	share.use(now)
-	d := l.window[0]
-	l.window[0] = nil
-	l.window = l.window[1:]
+	d := (*from)[0]
+	(*from)[0] = nil
+	*from = (*from)[1:]
 	l.running++
 	l.worked = true
+	l.replays.started(d)
 	return job{d: d, ep: l.ep, leave: leave, share: share}, true
 }
 
@@ -319,7 +328,12 @@ func (l *lane) classifyLocked(result gate.Result, use gate.Use, took time.Durati
 
 func (l *lane) untakeLocked(j job) {
 	l.running--
-	l.window = append([]*Delivery{j.d}, l.window...)
+	l.replays.ended(j.d)
+	if j.d.Replay != "" {
+		l.replays.window = append([]*Delivery{j.d}, l.replays.window...)
+	} else {
+		l.window = append([]*Delivery{j.d}, l.window...)
+	}
 	j.leave(gate.Excluded)
 	l.slots.Release(gate.Unused)
 	j.share.release() // nobody's turn comes any more: the engine is stopping
@@ -343,6 +357,7 @@ func (l *lane) work(j job) {
 
 		l.mu.Lock()
 		l.running--
+		l.replays.ended(j.d)
 		l.slots.Release(use)
 		l.classifyLocked(result, use, took)
 		var ok bool
@@ -368,7 +383,7 @@ func (l *lane) work(j job) {
 func (l *lane) napLocked(now time.Time, hold gate.Hold) {
 	var wake time.Time
 	switch {
-	case hold.Reason == gate.ReasonNone && len(l.window) > 0:
+	case hold.Reason == gate.ReasonNone && l.inMemoryLocked() > 0:
 		if l.rateUntil.After(now) {
 			wake = l.rateUntil
 		}
@@ -469,8 +484,7 @@ func (l *lane) close(ctx context.Context) {
 	if l.timer != nil {
 		l.timer.Stop()
 	}
-	l.returnLocked(l.window)
-	l.window = nil
+	l.returnLocked(l.emptyLocked())
 	lease, state, dirty := l.lease, l.state, l.dirty
 	l.dirty = false
 	l.mu.Unlock()

@@ -102,7 +102,7 @@ func (l *lane) status(now time.Time) EndpointStatus {
 	defer l.mu.Unlock()
 	s := EndpointStatus{
 		Name: l.name, Endpoint: l.ep, State: l.state, Hold: l.holdLocked(now),
-		Slots: l.slots.Size(), InFlight: l.running, InMemory: len(l.window), NextDue: l.nextDue,
+		Slots: l.slots.Size(), InFlight: l.running, InMemory: l.inMemoryLocked(), NextDue: l.nextDue,
 		Pending: l.e.store.Pending(l.name),
 	}
 	if l.breaker != nil {

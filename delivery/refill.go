@@ -24,7 +24,7 @@ func (l *lane) refillLocked(now time.Time) {
 	if state, _, _ := l.breaker.State(); state == gate.StateHalfOpen {
 		size = 1
 	}
-	free := size - len(l.window) - l.reserved
+	free := size - l.inMemoryLocked() - l.reserved
 	if free < (size+1)/2 || !l.e.tasks.begin() {
 		return
 	}
@@ -59,8 +59,8 @@ func (l *lane) refill(c Claim) {
 func (l *lane) takeInLocked(ds []*Delivery) {
 	for _, d := range ds {
 		l.e.window.force(len(d.Event.Body))
+		l.keepLocked(d)
 	}
-	l.window = append(l.window, ds...)
 }
 
 func (l *lane) claimFailedLocked(err error) {

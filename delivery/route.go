@@ -163,7 +163,7 @@ func (e *Engine) rerouteWith(plan *Plan) {
 		evs, err := e.store.Undecided(e.work, after, undecidedPage)
 		for _, ev := range evs {
 			if ev.Digest != plan.Router.Digest() { // else these very rules could not decide
-				err = e.reroute(plan, ev)
+				err = e.reroute(e.work, plan, ev)
 			}
 			if errors.Is(err, ErrUnavailable) {
 				break
@@ -188,23 +188,24 @@ func (e *Engine) rerouteWith(plan *Plan) {
 	}
 }
 
-func (e *Engine) reroute(plan *Plan, ev *Event) error {
-	record, err := e.store.Event(e.work, ev.ID, &ev.Tenant)
+func (e *Engine) reroute(ctx context.Context, plan *Plan, ev *Event) error {
+	record, err := e.store.Event(ctx, ev.ID, &ev.Tenant)
 	if err != nil {
 		return err
 	}
-	ds, err := e.route(e.work, plan, ev)
+	ds, err := e.route(ctx, plan, ev)
 	if err != nil {
 		return err
 	}
 	// Ids may repeat over sources, and after the dedupe time: then the record is another event's, and only the store, which
 	// leaves out endpoints this event already has, knows what was decided.
 	same := record.Event.Seq == ev.Seq
+	planned := slices.DeleteFunc(record.Deliveries, func(d *Delivery) bool { return d.Replay != "" }) // those decide nothing
 	ds = slices.DeleteFunc(ds, func(d *Delivery) bool {
-		return same && slices.ContainsFunc(record.Deliveries, func(have *Delivery) bool { return have.Route == d.Route })
+		return same && slices.ContainsFunc(planned, func(have *Delivery) bool { return have.Route == d.Route })
 	})
-	if ev.Routing == Unrouted && same && len(record.Deliveries) > 0 {
+	if ev.Routing == Unrouted && same && len(planned) > 0 {
 		ev.Routing = Routed
 	}
-	return e.store.Decide(e.work, ev.Seq, ev.Routing, ev.Held, ev.Digest, ds)
+	return e.store.Decide(ctx, ev.Seq, ev.Routing, ev.Held, ev.Digest, ds)
 }
