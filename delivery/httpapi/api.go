@@ -29,6 +29,14 @@ import (
 //	GET deliveries        a page of deliveries, newest event first; see query.go for what narrows it
 //	GET deliveries/{id}   one delivery with its event, every attempt and every transition
 //	GET attempts          a page of attempts, the one that ended last first; see search.go for what narrows it
+//	POST deliveries/{id}/redeliver   send it once more: a new delivery of the same event
+//	POST deliveries/{id}/cancel      end a pending one
+//	POST events/{id}/replay          send it once more to all it was for, or to {"endpoint":…}
+//	POST events/{id}/route           route one that went nowhere again
+//	POST replays                     begin a bulk replay or a backfill; see replays.go for what narrows it
+//	GET replays                      those on record, newest first
+//	GET replays/{id}                 how far one got
+//	POST replays/{id}/cancel         stop one
 //
 // Paths are relative to where it is mounted: strip the prefix before. It authenticates nobody; whoever mounts it does.
 // Answers are JSON, errors problem+json. Safe for concurrent use.
@@ -66,6 +74,7 @@ func NewAPI(engine func() Gateway, log *slog.Logger) *API {
 	a.handle("GET /attempts", a.attempts)
 	a.handle("GET /deliveries", a.deliveries)
 	a.handle("GET /deliveries/{id}", a.delivery)
+	a.replayRoutes()
 	return a
 }
 
@@ -118,6 +127,12 @@ func (a *API) handle(pattern string, read func(context.Context, delivery.Journal
 // strangers refuses what a page of another origin makes a browser send.
 var strangers = http.NewCrossOriginProtection()
 
+// answer is what a handler returns whose status is not 200.
+type answer struct {
+	status int
+	body   any
+}
+
 // handleWith registers a request to the gateway.
 func (a *API) handleWith(pattern string, do func(context.Context, Gateway, *http.Request) (any, error)) {
 	a.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
@@ -136,10 +151,15 @@ func (a *API) handleWith(pattern string, do func(context.Context, Gateway, *http
 			a.problem(r.Context(), err).Write(w)
 			return
 		}
+		status := http.StatusOK
+		if given, ok := v.(answer); ok {
+			status, v = given.status, given.body
+		}
 		h := w.Header()
 		h["Content-Type"] = jsonType
 		h["X-Content-Type-Options"] = nosniff
 		h["Cache-Control"] = noStore
+		w.WriteHeader(status)
 		enc := json.NewEncoder(w)
 		enc.SetEscapeHTML(false) // payloads are shown as they were sent; nosniff and the media type keep browsers off
 		if err := enc.Encode(v); err != nil {

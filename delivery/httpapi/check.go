@@ -149,29 +149,33 @@ func fillIn(env *payload.Envelope, catalog delivery.Catalog) {
 
 // readTest reads the body, which may be empty.
 func readTest(r *http.Request, limit int64) (req testRequest, p *Problem) {
+	p = readObject(r, limit, &req,
+		`the body is an object with the members event (a type) and data, both optional, such as {"event":"label.created","data":{}}`)
+	return req, p
+}
+
+// readObject reads a JSON object into a struct, strictly; an empty body leaves it as it is. Wrong says what the body should be.
+func readObject(r *http.Request, limit int64, into any, wrong string) *Problem {
 	body, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
 	switch {
 	case err != nil:
-		return req, &Problem{Status: http.StatusBadRequest, Detail: "the body could not be read to its end"}
+		return &Problem{Status: http.StatusBadRequest, Detail: "the body could not be read to its end"}
 	case int64(len(body)) > limit:
-		return req, tooLarge("body", limit)
+		return tooLarge("body", limit)
 	case len(bytes.TrimSpace(body)) == 0:
-		return req, nil
+		return nil
 	}
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != typeJSON {
-		return req, &Problem{Status: http.StatusUnsupportedMediaType, Detail: "the body must be application/json"}
+		return &Problem{Status: http.StatusUnsupportedMediaType, Detail: "the body must be application/json"}
 	}
 	stable, err := payload.AppendStable(nil, body) // strict where encoding/json is not: repeated members, numbers that change
 	if err != nil {
-		return req, inputProblem(err)
+		return inputProblem(err)
 	}
 	d := json.NewDecoder(bytes.NewReader(stable))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&req); err != nil {
-		return req, &Problem{
-			Status: http.StatusUnprocessableEntity,
-			Detail: `the body is an object with the members event (a type) and data, both optional, such as {"event":"label.created","data":{}}`,
-		}
+	if err := d.Decode(into); err != nil {
+		return &Problem{Status: http.StatusUnprocessableEntity, Detail: wrong}
 	}
-	return req, nil
+	return nil
 }

@@ -45,6 +45,8 @@ type Gateway interface {
 	Tester
 	Watcher
 	Condition
+	Redeliverer
+	Replayer
 	// Endpoints tells what every endpoint is doing, by name; Endpoint one of the plan, or delivery.ErrNotFound.
 	Endpoints() []delivery.EndpointStatus
 	Endpoint(name string) (delivery.EndpointStatus, error)

@@ -81,6 +81,8 @@ type operator interface {
 	Tester
 	Watcher
 	Condition
+	Redeliverer
+	Replayer
 	Endpoints() []delivery.EndpointStatus
 	Endpoint(name string) (delivery.EndpointStatus, error)
 	Pause(ctx context.Context, name string) error

@@ -1,9 +1,17 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/json"
+	"log/slog"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/atoship/caddy-webhooks/delivery"
+	"github.com/atoship/caddy-webhooks/delivery/store/memory"
 )
 
 // FuzzIngest: whatever comes in, the handler neither panics nor answers with anything but JSON; and it never accepts text
@@ -57,3 +65,39 @@ func FuzzIngest(f *testing.F) {
 
 // isRaw tells whether the one event taken is sent byte for byte: then its body need not be JSON.
 func isRaw(e *fakeEngine) bool { return len(e.taken) == 1 && e.taken[0].DataEnd == 0 }
+
+// FuzzOperate: whatever an operator asks for, the answer is JSON and no fault of the gateway.
+func FuzzOperate(f *testing.F) {
+	methods := []string{"GET", "POST"}
+	for _, path := range []string{
+		"/events?type=x&routing=lost&since=1", "/attempts?status=5xx&tenant=", "/deliveries?cursor=zz&limit=5", "/replays?limit=9",
+		"/events/e1/replay?tenant=", "/events/e1/route", "/deliveries/dlv_x/redeliver", "/deliveries/dlv_x/cancel", "/replays/rpl_x",
+	} {
+		f.Add(uint8(0), path, "")
+		f.Add(uint8(1), path, `{"endpoint":"orders"}`)
+	}
+	f.Add(uint8(1), "/replays", `{"state":"missing","rate":"5/s","until":"2024-01-15T10:30:00Z","tenant":null,"dry_run":true}`)
+	e, err := delivery.Open(f.Context(), delivery.Config{Store: memory.New(), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { _ = e.Shutdown(context.Background()) })
+	if err := e.Apply(&delivery.Plan{Router: oneRoute{}, Expire: time.Hour, Retention: time.Hour, MaxInFlight: 1}); err != nil {
+		f.Fatal(err)
+	}
+	api := NewAPI(func() Gateway { return e }, slog.New(slog.DiscardHandler))
+	f.Fuzz(func(t *testing.T, method uint8, path, body string) {
+		target, err := url.Parse(path)
+		if err != nil || target.Path == "/stream" || strings.HasPrefix(target.Path, "/health") || strings.HasSuffix(target.Path, "/check") {
+			t.Skip()
+		}
+		r := httptest.NewRequest(methods[int(method)%len(methods)], "/", strings.NewReader(body))
+		r.URL = target
+		r.Header.Set("Content-Type", "application/json")
+		w := httptest.NewRecorder()
+		api.ServeHTTP(w, r)
+		if w.Code >= 500 || !json.Valid(w.Body.Bytes()) {
+			t.Fatalf("%s %q: %d %s", r.Method, path, w.Code, w.Body)
+		}
+	})
+}

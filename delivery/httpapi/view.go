@@ -56,7 +56,10 @@ type deliveryView struct {
 	Endpoint string     `json:"endpoint"`
 	Backups  []string   `json:"backups"`
 	Route    string     `json:"route"`
-	State    string     `json:"state"`
+	// Replay is the id of the replay or redelivery that made it, Planned when that was.
+	Replay  string `json:"replay,omitempty"`
+	Planned moment `json:"planned,omitzero"`
+	State   string `json:"state"`
 	// Target is the endpoint of the chain it waits at, or was at last.
 	Target        string `json:"target"`
 	AttemptsCount int    `json:"attempts_count"`
@@ -145,7 +148,7 @@ func viewEventRecord(r *delivery.EventRecord) *eventRecordView {
 
 func viewDelivery(d *delivery.Delivery) deliveryView {
 	v := deliveryView{
-		ID: d.ID, Endpoint: d.Chain[0], Backups: d.Chain[1:], Route: d.Route,
+		ID: d.ID, Endpoint: d.Chain[0], Backups: d.Chain[1:], Route: d.Route, Replay: d.Replay, Planned: moment{d.Planned},
 		State: d.State.String(), Target: d.Lane(), AttemptsCount: int(d.Attempts), Reason: d.Reason,
 	}
 	if !d.State.Final() {
