@@ -23,14 +23,16 @@ type Gateway struct {
 }
 
 // Start runs the binary with the Caddyfile at path. Its data, its certificates and its autosaved configuration live in
-// dir, so a second Start with the same dir finds what the first left. Its log is appended to caddy.log there.
-func Start(bin, path, dir string) (*Gateway, error) {
+// dir, so a second Start with the same dir finds what the first left. Its log is appended to caddy.log there. env
+// is added to this process's own environment, as NAME=value.
+func Start(bin, path, dir string, env ...string) (*Gateway, error) {
 	log, err := os.OpenFile(filepath.Join(dir, "caddy.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the gateway's log: %w", err)
 	}
 	cmd := exec.Command(bin, "run", "--config", path, "--adapter", "caddyfile") //nolint:noctx // ended by Stop or Kill
 	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+	cmd.Env = append(cmd.Env, env...)
 	cmd.Stdout, cmd.Stderr = log, log
 	endWithParent(cmd)
 	if err := cmd.Start(); err != nil {
