@@ -1,8 +1,10 @@
 package telemetry
 
 import (
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,30 +37,56 @@ const (
 	maxNames = 2000
 )
 
-// names bounds the values of a label. Safe for concurrent use.
-type names struct {
-	known sync.Map // name -> struct{}
+// labelled holds what is measured under each value of a label, and bounds the values. Finding it is much of what an attempt's
+// metrics cost, so it is found once. Safe for concurrent use.
+type labelled[T any] struct {
+	make  func(label string) *T
+	known sync.Map // label -> *T
 	mu    sync.Mutex
 	n     int
 }
 
-// label is the value for a name.
-func (s *names) label(name string) string {
+// of finds what is measured for a name.
+func (l *labelled[T]) of(name string) *T {
 	if strings.HasPrefix(name, dynamicPrefix) {
-		return Dynamic
+		name = Dynamic
 	}
-	if _, ok := s.known.Load(name); ok {
-		return name
+	if v, ok := l.known.Load(name); ok {
+		return v.(*T)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.n >= maxNames {
-		return other
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.n >= maxNames {
+		name = other
 	}
-	if _, known := s.known.LoadOrStore(name, struct{}{}); !known {
-		s.n++
+	v, known := l.known.LoadOrStore(name, l.make(name))
+	if !known {
+		l.n++
 	}
-	return name
+	return v.(*T)
+}
+
+// outcomes are the labels of attempts_total; the last is for what is none of them.
+var outcomes = append(retry.Outcomes(), other)
+
+// tried counts the attempts at an endpoint. A counter is made when its outcome first occurs: most never do.
+type tried struct {
+	label    string
+	byNumber []atomic.Pointer[prometheus.Counter] // by the outcome's place in outcomes
+	duration prometheus.Observer
+}
+
+func (t *tried) counter(vec *prometheus.CounterVec, outcome string) prometheus.Counter {
+	i := slices.Index(outcomes, retry.Outcome(outcome))
+	if i < 0 {
+		i = len(outcomes) - 1
+	}
+	if c := t.byNumber[i].Load(); c != nil {
+		return *c
+	}
+	c := vec.WithLabelValues(t.label, outcomes[i].String())
+	t.byNumber[i].Store(&c)
+	return c
 }
 
 // Buckets, in seconds. An attempt lasts up to its endpoint's timeout, 30 s by default; a delivery through all of its
@@ -81,8 +109,9 @@ type Metrics struct {
 	latency    prometheus.Histogram
 	ruleErrors *prometheus.CounterVec
 
-	endpoints, routes names
-	scrape            scrape
+	tried  labelled[tried]
+	failed labelled[prometheus.Counter] // rules, by route
+	scrape scrape
 }
 
 // NewMetrics returns metrics that are all 0.
@@ -113,6 +142,13 @@ func NewMetrics() *Metrics {
 			Help: "Rules that could not be evaluated on an event, by route.",
 		}, []string{labelRoute}),
 	}
+	m.tried.make = func(label string) *tried {
+		return &tried{label: label, byNumber: make([]atomic.Pointer[prometheus.Counter], len(outcomes)), duration: m.duration.WithLabelValues(label)}
+	}
+	m.failed.make = func(label string) *prometheus.Counter {
+		c := m.ruleErrors.WithLabelValues(label)
+		return &c
+	}
 	for _, reason := range rejections {
 		m.rejected.WithLabelValues(reason)
 	}
@@ -142,18 +178,14 @@ func (m *Metrics) RuleFailed(_ *delivery.Event, route string) {
 	if name, ok := strings.CutPrefix(route, delivery.SubscriptionPrefix); ok && strings.HasPrefix(name, dynamicPrefix) {
 		route = Dynamic
 	}
-	m.ruleErrors.WithLabelValues(m.routes.label(route)).Inc()
+	(*m.failed.of(route)).Inc()
 }
 
 // Attempted implements delivery.Observer.
 func (m *Metrics) Attempted(_ *delivery.Delivery, a *delivery.Attempt) {
-	outcome := a.Outcome
-	if !retry.Outcome(outcome).Valid() {
-		outcome = other
-	}
-	endpoint := m.endpoints.label(a.Endpoint)
-	m.attempts.WithLabelValues(endpoint, outcome).Inc()
-	m.duration.WithLabelValues(endpoint).Observe(a.Duration.Seconds())
+	t := m.tried.of(a.Endpoint)
+	t.counter(m.attempts, a.Outcome).Inc()
+	t.duration.Observe(a.Duration.Seconds())
 }
 
 // Settled implements delivery.Observer.

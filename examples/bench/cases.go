@@ -76,7 +76,7 @@ http://%s {
 }
 
 // launch starts the binary with a configuration made for its address, in a directory of its own.
-func launch(ctx context.Context, bin, dir, name string, config func(addr, dir string) string) (*rig.Gateway, string, error) {
+func launch(ctx context.Context, bin, dir, name string, config func(addr, dir string) string, env ...string) (*rig.Gateway, string, error) {
 	ports, err := rig.Ports(1)
 	if err != nil {
 		return nil, "", err
@@ -90,7 +90,7 @@ func launch(ctx context.Context, bin, dir, name string, config func(addr, dir st
 	if err := os.WriteFile(path, []byte(config(addr, dir)), 0o600); err != nil {
 		return nil, "", fmt.Errorf("writing the configuration of %s: %w", name, err)
 	}
-	gateway, err := rig.Start(bin, path, dir)
+	gateway, err := rig.Start(bin, path, dir, env...)
 	if err != nil {
 		return nil, "", err
 	}

@@ -5,6 +5,7 @@
 //	go run ./examples/bench -case all
 //	go run ./examples/bench -case isolation
 //	go run ./examples/bench -case hostile
+//	go run ./examples/bench -case tracing
 //	go run ./examples/bench -case backlog
 package main
 
@@ -65,7 +66,7 @@ func main() {
 
 func parse() (options, error) {
 	var o options
-	flag.StringVar(&o.Case, "case", "cost", "cost: the gateway beside reverse_proxy; isolation: an endpoint beside one that never answers; hostile: ten beside a thousand such; all, or some of "+strings.Join(presetNames(), ",")+": the suite")
+	flag.StringVar(&o.Case, "case", "cost", "cost: the gateway beside reverse_proxy; isolation: an endpoint beside one that never answers; hostile: ten beside a thousand such; tracing: a gateway that exports no traces, some, all; all, or some of "+strings.Join(presetNames(), ",")+": the suite")
 	flag.IntVar(&o.Rounds, "rounds", 3, "rounds of each, in turn; the median counts")
 	flag.DurationVar(&o.Length, "round", 0, "length of a round, without the drain; default 8s, and 30s in the hostile case: then every hostile attempt times out once in it")
 	flag.IntVar(&o.Connections, "connections", 64, "keep-alive connections of the publisher")
@@ -98,7 +99,7 @@ func (o *options) check() error {
 	}
 	length := 8 * time.Second
 	switch {
-	case suite != nil, o.Case == "cost":
+	case suite != nil, o.Case == "cost", o.Case == "tracing":
 		o.Hostile = 1
 	case o.Case == "isolation":
 		o.Rate = cmp.Or(o.Rate, 500)
@@ -124,7 +125,7 @@ func (o *options) check() error {
 // suiteNames are the presets that the case stands for; none for the other cases.
 func (o *options) suiteNames() ([]string, error) {
 	switch o.Case {
-	case "cost", "isolation", "hostile":
+	case "cost", "isolation", "hostile", "tracing":
 		return nil, nil
 	case "all":
 		return presetNames(), nil
@@ -132,7 +133,7 @@ func (o *options) suiteNames() ([]string, error) {
 	names := strings.Split(o.Case, ",")
 	for _, name := range names {
 		if !slices.Contains(presetNames(), name) {
-			return nil, fmt.Errorf("unknown case %q: cost, isolation, hostile, all, or of %s", name, strings.Join(presetNames(), ", "))
+			return nil, fmt.Errorf("unknown case %q: cost, isolation, hostile, tracing, all, or of %s", name, strings.Join(presetNames(), ", "))
 		}
 	}
 	return names, nil
@@ -186,6 +187,8 @@ func run(ctx context.Context, o options) error {
 		return o.besideHostile(ctx, &hostile{o: o, bin: bin, dir: dir, control: f.control, healthy: f.targets[0], trust: f.cert.CertFile}, f.cert.TLS)
 	case "isolation":
 		launchAll = o.neighbours
+	case "tracing":
+		launchAll = o.tracingSubjects
 	}
 	measured, err := launchAll(ctx, f)
 	defer func() {
