@@ -2,11 +2,11 @@ package embedded
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -23,7 +23,10 @@ type conn struct {
 	failOnce sync.Once
 	cause    error
 
-	corruptOnce sync.Once // Pebble tries a compaction again and again
+	opts        *pebble.Options
+	damages     *damages
+	mending     atomic.Bool // damage is collected, and fails nothing
+	corruptOnce sync.Once   // Pebble tries a compaction again and again
 
 	readers sync.WaitGroup // Pebble panics when it is read after Close
 
@@ -35,13 +38,15 @@ type conn struct {
 }
 
 // connect opens the directory. Panics of Pebble are errors here: Open has some for damaged directories.
-func connect(o *Options, cache *pebble.Cache, u *use) (opened *conn, err error) {
+func connect(o *Options, cache *pebble.Cache, u *use, found *damages) (opened *conn, err error) {
 	c := &conn{
+		damages: found,
 		failed:  make(chan struct{}),
 		batches: make(chan *pebble.Batch),
 		results: make(chan error, 1),
 	}
 	c.gate = newGate(o.FS, u, c.fail)
+	c.mending.Store(true) // until mend: Pebble compacts as soon as it is open, and dies when that meets a failed opening
 	defer func() {
 		if r := recover(); r != nil {
 			opened, err = nil, fmt.Errorf("open %s: %v", o.Dir, r)
@@ -51,7 +56,8 @@ func connect(o *Options, cache *pebble.Cache, u *use) (opened *conn, err error) 
 			c.gate.closeFiles()
 		}
 	}()
-	c.db, err = pebble.Open(o.Dir, c.options(o, cache))
+	c.opts = c.options(o, cache)
+	c.db, err = pebble.Open(o.Dir, c.opts)
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", o.Dir, err)
 	}
@@ -75,9 +81,7 @@ func (c *conn) options(o *Options, cache *pebble.Cache) *pebble.Options {
 		Logger:             pebbleLogger{c, o.Logger},
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) { c.background(err, o.Logger) },
-			DataCorruption: func(i pebble.DataCorruptionInfo) {
-				o.Logger.Error("a file of the store is corrupt; what it held cannot be read", "dir", o.Dir, "file", i.Path, "error", i.Details)
-			},
+			DataCorruption:  func(i pebble.DataCorruptionInfo) { c.damaged(i, o) },
 		},
 		MemTableSize:                o.MemTableBytes,
 		MemTableStopWritesThreshold: 3,
@@ -97,11 +101,10 @@ func (c *conn) options(o *Options, cache *pebble.Cache) *pebble.Options {
 	return po
 }
 
-// background judges an error of a flush or compaction. Most fail the conn: Pebble would try again at once, for ever. What
-// cannot be read any more (a corrupt table) does not: the rest of the store works, and reopening
-// would not mend it.
+// background judges an error of a flush or compaction. Most fail the conn: Pebble would try again at once, for ever. Of what
+// is corrupt damaged has heard; what could not be mended fails nothing, since the rest of the store works.
 func (c *conn) background(err error, log *slog.Logger) {
-	if errors.Is(err, pebble.ErrCorruption) {
+	if pebble.IsCorruptionError(err) {
 		c.corruptOnce.Do(func() { log.Error("the store cannot compact a corrupt file", "error", err) })
 		return
 	}

@@ -41,7 +41,9 @@
 // whole Pebble instance up: a gate below it lets nothing through any more (Pebble cannot be stopped otherwise), all calls
 // get ErrUnavailable, and a new instance is opened over what the disk really has, after 250 ms and then at growing
 // intervals up to 10 s. The directory's lock is held throughout. Pebble's habit of ending the process is taken away.
-// A record that cannot be read is reported once, copied aside, and stops nothing but its own delivery.
+// A record that cannot be read is reported once, copied aside, and stops nothing but its own delivery. A table of Pebble's
+// with a damaged block is kept aside whole, the damaged range of keys is cut out, and what is lost is told; see damage.go.
+// A damaged log, manifest or FORMAT is refused at opening, with its name and nothing changed: put it back, or start anew.
 //
 // # Memory
 //

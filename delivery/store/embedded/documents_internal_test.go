@@ -26,7 +26,7 @@ func TestOfTwoChangesInOneCommitTheSecondSeesTheFirst(t *testing.T) {
 	}
 	cache := pebble.NewCache(1 << 20)
 	defer cache.Unref()
-	c, err := connect(&s.o, cache, &s.use)
+	c, err := connect(&s.o, cache, &s.use, &s.damages)
 	if err != nil {
 		t.Fatal(err)
 	}

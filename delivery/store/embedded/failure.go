@@ -55,7 +55,12 @@ func (s *Store) reopen(failed *conn, wait time.Duration) {
 		case <-s.closing:
 			return
 		}
-		c, err := connect(&s.o, s.cache, &s.use)
+		c, err := connect(&s.o, s.cache, &s.use, &s.damages)
+		if err == nil {
+			if err = s.mend(c); err != nil {
+				_ = c.close()
+			}
+		}
 		if err == nil {
 			select {
 			case s.reopened <- c:

@@ -77,6 +77,7 @@ type Store struct {
 	sweeps  sync.Mutex // one Prune at a time
 	swept   indexSweep
 	use     use
+	damages damages
 
 	reopening sync.WaitGroup
 
@@ -119,12 +120,9 @@ func (s *Store) start() error {
 	if err := writeFormat(&s.o); err != nil {
 		return err
 	}
-	c, err := connect(&s.o, s.cache, &s.use)
+	c, err := s.connectAndLoad()
 	if err != nil {
 		return err
-	}
-	if err := s.load(c); err != nil {
-		return errors.Join(err, c.close())
 	}
 	s.lanes.init()
 	s.flights.init()
@@ -133,6 +131,41 @@ func (s *Store) start() error {
 	s.close = sync.OnceValue(s.shutdown)
 	go s.run()
 	return nil
+}
+
+// connectAndLoad mends what loading comes across; each round finds more or is the last.
+func (s *Store) connectAndLoad() (*conn, error) {
+	for range 10 {
+		c, err := connect(&s.o, s.cache, &s.use, &s.damages)
+		if err != nil {
+			return nil, err
+		}
+		if err = s.mend(c); err == nil {
+			err = s.load(c)
+		}
+		if err == nil {
+			err = c.peek()
+		}
+		if err == nil {
+			return c, nil
+		}
+		retry := c.err() != nil && s.damages.any()
+		if closed := c.close(); !retry {
+			return nil, errors.Join(err, closed)
+		}
+	}
+	return nil, fmt.Errorf("open %s: more is damaged than can be mended", s.o.Dir)
+}
+
+// peek reads what an engine reads before it starts, so that damage there is met here.
+func (c *conn) peek() error {
+	it, err := c.scan([]byte{kindHanded}, []byte{kindCancelled + 1})
+	if err != nil {
+		return err
+	}
+	for ok := it.First(); ok; ok = it.Next() {
+	}
+	return errors.Join(it.Error(), it.Close())
 }
 
 // takeDirectory makes the directory, durably, and locks it. The lock is Pebble's own file, so that Pebble's tools respect
