@@ -69,6 +69,7 @@ type lane struct {
 	// committer may hand over more; what is in the store all the same (a retry, a delivery moved here) is known by nextDue.
 	caughtUp bool
 	reserved int // promised to the committer, not yet here
+	passedBy int // refused to the committer, not yet in the store: nothing may be handed over before them
 
 	refilling bool
 	refillAt  time.Time // not before: a claim failed
@@ -124,13 +125,14 @@ func (e *Engine) Reserve(d *Delivery) bool {
 	held, now := len(l.window)+l.reserved, time.Now()
 	// What is due in the store was there first: a fresh delivery goes behind it, or retries would starve on a busy lane.
 	behind := !l.nextDue.IsZero() && !l.nextDue.After(now)
-	if l.caughtUp && !behind && held < l.windowSize() && e.work.Err() == nil &&
+	if l.caughtUp && !behind && l.passedBy == 0 && held < l.windowSize() && e.work.Err() == nil &&
 		l.holdLocked(now).Reason == gate.ReasonNone &&
 		e.window.take(len(d.Event.Body), held < windowFloor) {
 		l.reserved++
 		return true
 	}
 	l.caughtUp = false
+	l.passedBy++
 	return false
 }
 
@@ -141,10 +143,14 @@ func (e *Engine) Committed(d *Delivery, handed bool, err error) {
 	}
 	l := e.lockedLane(d.Lane())
 	defer l.mu.Unlock()
-	if handed && d.Replay != "" {
+	switch {
+	case d.Replay != "" && handed:
 		l.replays.reserved--
-	} else if handed {
+	case d.Replay != "": // no fresh one waits for it
+	case handed:
 		l.reserved--
+	default:
+		l.passedBy--
 	}
 	switch {
 	case handed && err != nil:

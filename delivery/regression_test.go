@@ -155,6 +155,44 @@ func TestEventAcceptedDuringAClaimIsNotOvertaken(t *testing.T) {
 	})
 }
 
+// Of two events in one commit the first is asked about during a claim, and the second after it.
+func TestEventOfTheSameCommitIsNotOvertaken(t *testing.T) {
+	t.Parallel()
+	var s *slowClaimStore
+	wrap := func(m *memory.Store) delivery.Store { s = &slowClaimStore{Store: m}; return s }
+	inWorldOver(t, wrap, func(t *testing.T, w *world) {
+		w.apply(w.plan(routeTo{targets: []delivery.Target{to("a")}}, w.endpoint("a", func(ep *delivery.Endpoint) { ep.Concurrency = 1 })))
+		w.answer("a", func(int, *http.Request) (*http.Response, error) {
+			time.Sleep(time.Second)
+			return status(200)
+		})
+		for i := range 67 { // fills the window of 64 and leaves some in the store
+			w.publish(fmt.Sprintf("evt_%d", i))
+		}
+		for range 200_000 {
+			if s.claims.Load() > 0 {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		first := &delivery.Delivery{Event: newEvent("first"), Chain: []string{"a"}}
+		second := &delivery.Delivery{Event: newEvent("second"), Chain: []string{"a"}}
+		handed := w.e.Reserve(first)
+		time.Sleep(15 * time.Millisecond) // the claim found the end
+		if also := w.e.Reserve(second); handed || also {
+			t.Errorf("handed over: the first %t, the second %t", handed, also)
+		}
+		for _, d := range []*delivery.Delivery{first, second} {
+			w.e.Committed(d, false, delivery.ErrUnavailable)
+		}
+		w.publish("last")
+		pass(time.Hour)
+		if n := len(w.seen("a")); n != 68 {
+			t.Errorf("%d of 68 events were sent", n)
+		}
+	})
+}
+
 func TestAnswerOfTheOldURLSaysNothingAboutTheNewOne(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(t *testing.T, w *world) {

