@@ -30,8 +30,9 @@ type stream struct {
 
 // progress is what a stream has sent.
 type progress struct {
-	all, counted atomic.Int64 // events
-	arrived      atomic.Int64 // as far as is known; followed where a stream is not to get far ahead
+	counted atomic.Int64 // events sent that count
+	// Where a stream is not to get far ahead: events sent or about to be, and those arrived, as far as is known.
+	all, arrived atomic.Int64
 }
 
 // run sends until ctx ends and returns how many events that count were answered with a 2xx.
@@ -71,7 +72,7 @@ func (s *stream) connection(ctx context.Context, i int, sent *progress) error {
 	var h head
 	var request, body, answer []byte
 	for n := i; ctx.Err() == nil; n += s.connections { // with the other connections, every kind has its turn
-		if !pace(ctx) || !sent.wait(ctx, s.ahead) {
+		if !pace(ctx) || !sent.reserve(ctx, s.batch, s.ahead) {
 			return nil
 		}
 		body = s.body(body[:0], n*s.batch)
@@ -89,7 +90,6 @@ func (s *stream) connection(ctx context.Context, i int, sent *progress) error {
 		if !bytes.HasPrefix(h.first, []byte("HTTP/1.1 2")) {
 			return fmt.Errorf("%s answered %s: %s", s.path, h.first, answer)
 		}
-		sent.all.Add(int64(s.batch))
 		sent.counted.Add(s.counts(n * s.batch))
 	}
 	return nil
@@ -117,9 +117,16 @@ func (p *progress) follow(ctx context.Context, receiver string) {
 	}
 }
 
-// wait waits until no more than ahead are under way; it is false when ctx ended meanwhile.
-func (p *progress) wait(ctx context.Context, ahead int) bool {
-	for ahead > 0 && p.all.Load()-p.arrived.Load() > int64(ahead) && ctx.Err() == nil {
+// reserve waits until n more are at most ahead of what has arrived; it is false when ctx ended meanwhile.
+func (p *progress) reserve(ctx context.Context, n, ahead int) bool {
+	for ahead > 0 && ctx.Err() == nil {
+		all := p.all.Load()
+		if all == 0 || all+int64(n)-p.arrived.Load() <= int64(ahead) {
+			if p.all.CompareAndSwap(all, all+int64(n)) {
+				return true
+			}
+			continue
+		}
 		time.Sleep(time.Millisecond)
 	}
 	return ctx.Err() == nil
