@@ -71,7 +71,7 @@ func connect(o *Options, cache *pebble.Cache, u *use, found *damages) (opened *c
 	return c, nil
 }
 
-// options: memory is the cache (default 128 MiB), out of which Pebble also takes its memtables (at most 3 of 32 MiB, then
+// options: memory is the cache (default 64 MiB), out of which Pebble also takes its memtables (at most 3 of 32 MiB, then
 // it makes writers wait), plus about 30 MiB of tables' indexes and buffers. It does not grow with the backlog.
 func (c *conn) options(o *Options, cache *pebble.Cache) *pebble.Options {
 	po := &pebble.Options{

@@ -25,7 +25,7 @@ type Options struct {
 	Logger *slog.Logger
 	// FS below the store. Default: the operating system's. Tests put faults here.
 	FS vfs.FS
-	// CacheBytes bounds the memory for blocks read and for memtables together. Default 128 MiB.
+	// CacheBytes bounds the memory for blocks read and for memtables together. Default 64 MiB.
 	CacheBytes int64
 	// MemTableBytes is when a memtable is flushed; three can exist. Default 32 MiB. An Append of more than half of it
 	// costs a flush of its own.
@@ -43,7 +43,7 @@ func (o Options) withDefaults() (Options, error) {
 		o.FS = vfs.Default
 	}
 	if o.CacheBytes <= 0 {
-		o.CacheBytes = 128 << 20
+		o.CacheBytes = 64 << 20
 	}
 	if o.MemTableBytes == 0 {
 		o.MemTableBytes = 32 << 20
