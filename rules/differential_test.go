@@ -94,7 +94,7 @@ func (g generator) condition(depth int) string {
 func (g generator) value(depth int) any {
 	switch n := g.IntN(12); {
 	case n < 4:
-		return pickOne(g, "x", "xy", "", "label.a", "1", "ẞ", "X")
+		return pickOne(g, "x", "xy", "", "label.a", "1", "ẞ", "X", "x*")
 	case n < 7:
 		return pickOne[any](g, 0, 1, -1, 2, 1.5, -0.5, 9007199254740993, 9007199254740992)
 	case n < 8:

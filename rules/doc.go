@@ -51,6 +51,56 @@
 // whatever those rules' OnError says: it would be lost without anyone having
 // decided so.
 //
+// # Finding the rules of an event
+//
+// Match does not evaluate every rule. From the tree of each condition it knows
+// sets of clues (access.go): that event.type is "order.paid", that data.sku
+// starts with "A-", that one of data.items has a certain sku. While an event
+// holds no clue of a set, the rule is false or missing, so it is neither applied
+// nor reported, and need not be looked at. A discrimination tree over the clues
+// (index.go) leads an event to the rules of which it holds a clue of every set.
+// Subscriptions stand in the same tree, by tenant, types and environments. Rules
+// without clues are evaluated for every event.
+//
+// What Match decides is exactly what evaluating every rule would. For skipping a
+// rule to be exact, for the outcome error as well as for true:
+//
+//  1. And, or and not are commutative in failures. A false part of an and hides
+//     the failures of all others, so the clues of any part will do for the whole.
+//     An or needs clues of every part.
+//  2. Missing ranks above error in and: a part that is missing hides failures
+//     too. In or it does not, which is why a negation has no clues, of which
+//     not (a or b), with a missing and b failing, would be a counterexample.
+//  3. An atom fails for values of the wrong type, so these hold its clue: a
+//     number sends an event to all rules that ask what the text starts with. A
+//     payload that is not JSON holds every clue about it.
+//  4. What is looked up is what the atom compares: texts byte by byte, numbers
+//     as float64, which is necessary for all of expr's equalities of numbers
+//     and, between large integers, not sufficient. Rules that are found are
+//     evaluated, so too many may be found, but never too few. JSON has no NaN.
+//  5. Absent and null are nil; [] and "" are not. Expr's optimizer, which turns
+//     lists into maps in which they are confused, is off.
+//  6. A regular expression has a beginning when it starts with \A or ^ and a
+//     literal that is neither case-folded nor U+FFFD, which also matches bytes
+//     that are not UTF-8; a glob has one up to its first *, ? or backslash.
+//  7. What an atom with clues does before it finds that the event holds none
+//     costs no steps, so that a rule that is skipped cannot be one that would
+//     have run out of them.
+//  8. The set is immutable, and atoms are functions of the event alone.
+//
+// A randomized test holds Match to evaluating every rule by itself, on the expr
+// machine and with encoding/json (exact_test.go), and is itself held to notice
+// some fifty mistakes in the index (.ci/mutants.go).
+//
+// Of the payload, only what the rules read is looked at ([Set.Paths]): one pass
+// over the bytes finds it, without decoding or allocating, and only when a rule
+// that the event's fields do not rule out reads any (plan.go, extract.go). What
+// the expr machine is to work on is decoded, piece by piece.
+//
+// [Set.Change] makes a set with other subscriptions out of one, sharing all that
+// stays; [Set.Recompile] one of another configuration, taking over what has been
+// compiled.
+//
 // # Explanations
 //
 // [Set.Explain] says why: it takes each condition apart once more and shows

@@ -225,7 +225,7 @@ func (c *exprCompiler) join(op connective, src file.Source, parts ...ast.Node) (
 
 // program compiles a checked tree for the expr machine.
 func (c *exprCompiler) program(n ast.Node, src file.Source) (*vm.Program, error) {
-	w := rewriter{paths: c.paths}
+	w := rewriter{paths: c.paths, plain: c.plain}
 	p, err := compiler.Compile(&parser.Tree{Node: w.node(n), Source: src}, c.run)
 	if err != nil {
 		return nil, fmt.Errorf("compiling: %w", err)

@@ -224,6 +224,35 @@ func neverInside(inner, outer string) string {
 	return ""
 }
 
+// sameTree reports whether two trees say the same.
+func sameTree(a, b ast.Node) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	as, bs := children(a), children(b)
+	if kindName(a) != kindName(b) || len(as) != len(bs) || len(as) == 0 && a.String() != b.String() {
+		return false
+	}
+	for i := range as {
+		if !sameTree(as[i], bs[i]) {
+			return false
+		}
+	}
+	return operatorOf(a) == operatorOf(b)
+}
+
+func operatorOf(n ast.Node) string {
+	switch x := n.(type) {
+	case *ast.UnaryNode:
+		return x.Operator
+	case *ast.BinaryNode:
+		return x.Operator
+	case *ast.BuiltinNode:
+		return x.Name
+	}
+	return ""
+}
+
 // nested counts which kinds of nodes stand directly inside which.
 type nested map[[2]string]int
 

@@ -16,6 +16,7 @@ import (
 // given tree must not be changed.)
 type rewriter struct {
 	paths *paths
+	plain bool // patterns are not looked at before they are matched
 }
 
 // at puts a new node where the old one was.
@@ -151,7 +152,7 @@ func (w *rewriter) binary(x *ast.BinaryNode) ast.Node {
 			return call(x, fnIn, left, right)
 		}
 	case "matches":
-		return call(x, fnMatches, left, constant(x.Right, newRegexp(x.Right.(*ast.StringNode).Value)))
+		return call(x, fnMatches, left, constant(x.Right, w.regexp(x.Right.(*ast.StringNode).Value)))
 	}
 	return at(x, &ast.BinaryNode{Operator: x.Operator, Left: left, Right: right})
 }
@@ -200,7 +201,7 @@ func (w *rewriter) own(x *ast.CallNode) ast.Node {
 	args := x.Arguments
 	switch x.Callee.(*ast.IdentifierNode).Value {
 	case "glob":
-		return call(x, fnGlob, constant(args[0], newGlob(args[0].(*ast.StringNode).Value)), w.node(args[1]))
+		return call(x, fnGlob, constant(args[0], w.glob(args[0].(*ast.StringNode).Value)), w.node(args[1]))
 	case "cidr":
 		prefixes := make([]netip.Prefix, len(args)-1)
 		for i, a := range args[1:] {
@@ -215,6 +216,21 @@ func (w *rewriter) own(x *ast.CallNode) ast.Node {
 		return call(x, fnHas, w.peek(args[0]), constant(x, ok && p.field != fieldNone))
 	}
 	return call(x, fnHash, w.node(args[0]), w.node(args[1]))
+}
+
+func (w *rewriter) glob(pattern string) *globPattern {
+	if w.plain {
+		return &globPattern{text: pattern}
+	}
+	return newGlob(pattern)
+}
+
+func (w *rewriter) regexp(pattern string) *regexProgram {
+	p := newRegexp(pattern)
+	if w.plain {
+		p.start = ""
+	}
+	return p
 }
 
 // replaced are the functions of expr that one of ours stands in for.
