@@ -58,7 +58,7 @@ var mutants = []mutant{
 	{"index.go", "a rule with a single clue never holds", "return len(cs) == 0 })\n}", "return len(cs) <= 1 })\n}"},
 	{"index.go", "rules without clues are forgotten", "n.rules = append(n.rules, fs[i].leaf())", "if !hard {\n\t\t\t\tn.rules = append(n.rules, fs[i].leaf())\n\t\t\t}"},
 	{"index_build.go", "a rule is filed below the first of its clues only", "for _, c := range f.sets[set] {", "for _, c := range f.sets[set][:1] {"},
-	{"index_build.go", "the lengths of starts are not noted", "a.note(len(text))", "a.note(len(text) + 1)"},
+	{"index_build.go", "the lengths of starts are not noted", "a.note(len(texts[i].key))", "a.note(len(texts[i].key) + 1)"},
 	{"index_change.go", "a new rule is filed below the first of its clues only", "for i, c := range f.sets[set] {", "for i, c := range f.sets[set][:1] {"},
 	{"index_change.go", "taking a rule out changes the set before", "append(slices.Clone(n.rules[:i]), n.rules[i+1:]...)", "append(n.rules[:i], n.rules[i+1:]...)"},
 	{"index_change.go", "a rule is taken out from below the first of its clues only", "for _, c := range f.sets[set] {\n\t\t\tif c.on", "for _, c := range f.sets[set][:1] {\n\t\t\tif c.on"},

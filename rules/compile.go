@@ -59,7 +59,11 @@ func compile(c Config, f *family, old known) (*Set, error) {
 	if k.found != nil {
 		return nil, k.found
 	}
-	s.subs = tableOf(subs)
+	bySub := make([]hashed[string, []*subscription], 0, len(subs))
+	for name, list := range subs {
+		bySub = append(bySub, hashed[string, []*subscription]{keyHash(name), name, list})
+	}
+	s.subs = tableOf(bySub)
 	s.root = newIndex(all)
 	s.plan = planOfRules(f.compiler.paths, s.routes, all)
 	return s, nil

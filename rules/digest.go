@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/bits"
+	"strconv"
 )
 
 // sums are what a digest is made of: the SHA-256 of the mode and the routes,
@@ -29,9 +30,12 @@ func (s *sums) String() string {
 // digestRoutes returns the SHA-256 of what the routes say, each text preceded by
 // its length, so that no two configurations read the same.
 func digestRoutes(mode Mode, routes []Route) [sha256.Size]byte {
+	sum := sha256.New()
 	b := appendTexts(nil, fmt.Sprint(mode))
-	for _, r := range routes {
-		b = appendTexts(b, "route", r.Name, r.When.Text, r.Pick.Text, fmt.Sprint(r.Otherwise, r.Stop, r.OnError))
+	for i := range routes {
+		r := &routes[i]
+		_, _ = sum.Write(b) // a hash does not fail
+		b = appendTexts(b[:0], "route", r.Name, r.When.Text, r.Pick.Text, strconv.FormatBool(r.Otherwise), strconv.FormatBool(r.Stop), strconv.Itoa(int(r.OnError)))
 		for _, t := range r.To {
 			b = appendTexts(b, "to", t.Primary)
 			b = appendTexts(b, t.Backups...)
@@ -40,7 +44,8 @@ func digestRoutes(mode Mode, routes []Route) [sha256.Size]byte {
 			b = appendTexts(b, "split", r.By.Text, fmt.Sprint(r.Split))
 		}
 	}
-	return sha256.Sum256(b)
+	_, _ = sum.Write(b)
+	return [sha256.Size]byte(sum.Sum(nil))
 }
 
 // sum returns the SHA-256 of what a subscription says, as a number.
@@ -71,9 +76,10 @@ func (s *sums) subtract(n [4]uint64) {
 
 // appendTexts appends a list, preceded by its number.
 func appendTexts(b []byte, list ...string) []byte {
-	b = fmt.Appendf(b, "%d\n", len(list))
+	b = append(strconv.AppendInt(b, int64(len(list)), 10), '\n')
 	for _, t := range list {
-		b = fmt.Appendf(b, "%d:%s\n", len(t), t)
+		b = append(strconv.AppendInt(b, int64(len(t)), 10), ':')
+		b = append(append(b, t...), '\n')
 	}
 	return b
 }

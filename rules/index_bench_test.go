@@ -179,3 +179,91 @@ func benchDecoded(b *testing.B, s *Set, events []*Event) {
 	b.ReportMetric(float64(matched)/float64(len(events)), "matches/op")
 	b.ReportMetric(float64(tried)/float64(len(events)), "tried/op")
 }
+
+// subscriptions makes what the endpoints of many tenants subscribe to.
+func (c corpus) subscriptions(n int) []Subscription {
+	out := make([]Subscription, n)
+	for i := range out {
+		out[i] = Subscription{
+			Endpoint: fmt.Sprintf("ep_%d", i), Tenant: c.tenant(), Types: []string{c.eventType(), oneOf(c, domains) + ".*"},
+			Environments: []string{oneOf(c, environments)},
+		}
+		if c.IntN(10) == 0 {
+			out[i].When = when(fmt.Sprintf("data.amount > %d", c.IntN(1000)))
+		}
+	}
+	return out
+}
+
+func BenchmarkSubscriptions(b *testing.B) {
+	c := newCorpus(100_000)
+	config := Config{Subscriptions: c.subscriptions(100_000)}
+	events := c.events(1000)
+	b.Run("compile and index 100000", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := Compile(config); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	s, err := Compile(config)
+	if err != nil {
+		b.Fatal(err)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	b.Run("match among 100000", func(b *testing.B) {
+		b.ReportAllocs()
+		i := 0
+		for b.Loop() {
+			s.Match(events[i%len(events)])
+			i++
+		}
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/100_000, "B/rule")
+	})
+	b.Run("change one of 100000", func(b *testing.B) {
+		b.ReportAllocs()
+		next, slowest := s, time.Duration(0)
+		i := 0
+		for b.Loop() {
+			sub := config.Subscriptions[i%len(config.Subscriptions)]
+			sub.Types = []string{c.eventType()}
+			start := time.Now()
+			var err error
+			if next, err = next.Change([]string{sub.Endpoint}, []Subscription{sub}); err != nil {
+				b.Fatal(err)
+			}
+			slowest = max(slowest, time.Since(start))
+			i++
+		}
+		b.ReportMetric(float64(slowest.Microseconds()), "µs-slowest")
+	})
+}
+
+func BenchmarkReload(b *testing.B) {
+	config := newCorpus(10_000).config(0)
+	b.Run("10000 routes anew", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := Compile(config); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("10000 routes with one changed", func(b *testing.B) {
+		s, err := Compile(config)
+		if err != nil {
+			b.Fatal(err)
+		}
+		i := 0
+		for b.Loop() {
+			config.Routes[5000].When = when(fmt.Sprintf("event.id == 'evt_%d'", i))
+			if s, err = s.Recompile(config); err != nil {
+				b.Fatal(err)
+			}
+			i++
+		}
+	})
+}

@@ -1,6 +1,9 @@
 package rules
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // builder gathers rules below the clues that lead to them.
 type builder struct {
@@ -45,54 +48,65 @@ func (b *builder) branches() []branch {
 
 func (b *branching) branch(depth int) branch {
 	out, o := branch{on: b.on}, others{}
-	texts := map[string]*node{}
-	starts, ends := map[string]*node{}, map[string]*node{}
-	numbers := map[float64]*node{}
-	lists := map[*each]map[string]*node{}
+	var texts, starts, ends entries[string]
+	var numbers entries[float64]
+	lists := map[*each]*entries[string]{}
 	for _, c := range b.order {
 		fs := b.under[c]
 		switch c.kind {
 		case isText:
-			texts[c.text] = divide(fs, depth)
+			texts.add(c.text, divide(fs, depth))
 		case startsText:
-			starts[c.text] = divide(fs, depth)
+			starts.add(c.text, divide(fs, depth))
 		case endsText:
-			ends[c.text] = divide(fs, depth)
+			ends.add(c.text, divide(fs, depth))
 		case isNumber:
-			numbers[c.num] = divide(fs, depth)
+			numbers.add(c.num, divide(fs, depth))
 		case hasText:
 			if lists[c.each] == nil {
-				lists[c.each] = map[string]*node{}
+				lists[c.each] = &entries[string]{}
 			}
-			lists[c.each][c.text] = divide(fs, depth)
+			lists[c.each].add(c.text, divide(fs, depth))
 		case isAbove, isBelow:
 			for i := range fs {
-				o.bounds(c.kind).add(bound{limit: c.num, leaf: fs[i].leaf()})
+				*o.bounds(c.kind) = append(*o.bounds(c.kind), bound{limit: c.num, leaf: fs[i].leaf()})
 			}
 		default:
 			*o.single(c) = divide(fs, depth)
 		}
 	}
-	o.starts, o.ends, o.numbers = affixesOf(starts), affixesOf(ends), tableOf(numbers)
+	byLimit := func(a, b bound) int { return cmp.Compare(a.limit, b.limit) }
+	slices.SortStableFunc(o.above, byLimit)
+	slices.SortStableFunc(o.below, byLimit)
+	o.starts, o.ends, o.numbers = affixesOf(starts), affixesOf(ends), numbers.table()
 	for e, nodes := range lists {
-		o.lists = append(o.lists, listBranch{each: e, nodes: tableOf(nodes)})
+		o.lists = append(o.lists, listBranch{each: e, nodes: nodes.table()})
 	}
 	slices.SortFunc(o.lists, func(a, b listBranch) int { return a.each.slot - b.each.slot })
-	out.texts = tableOf(texts)
+	out.texts = texts.table()
 	if !o.empty() {
 		out.others = &o
 	}
 	return out
 }
 
-func affixesOf(nodes map[string]*node) affixes {
+func affixesOf(texts entries[string]) affixes {
 	var a affixes
-	for text := range nodes {
-		a.note(len(text))
+	for i := range texts {
+		a.note(len(texts[i].key))
 	}
-	a.nodes = tableOf(nodes)
+	a.nodes = texts.table()
 	return a
 }
+
+// entries are those of a table of nodes that is being made.
+type entries[K comparable] []hashed[K, *node]
+
+func (es *entries[K]) add(key K, n *node) {
+	*es = append(*es, hashed[K, *node]{keyHash(key), key, n})
+}
+
+func (es entries[K]) table() table[K, *node] { return tableOf(es) }
 
 // note adds a length to those of an affixes that is being made.
 func (a *affixes) note(length int) {
