@@ -106,8 +106,9 @@ func (e *event) decode() {
 
 // language is how an engine writes a condition.
 type language struct {
-	and, list, starts string // starts takes the variable and the text
-	brackets          string // around a list
+	and      string
+	starts   string // takes the variable and the text
+	brackets string // around a list
 }
 
 // write writes a rule in a language.

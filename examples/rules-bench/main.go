@@ -26,11 +26,11 @@ func main() {
 
 func run(w io.Writer, sizes string, count int, round time.Duration) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	header := "rules\thits"
+	header := []string{"rules", "hits"}
 	for _, e := range engines {
-		header += "\t" + e.name
+		header = append(header, e.name)
 	}
-	if _, err := fmt.Fprintln(table, header+"\tjson\t"); err != nil {
+	if _, err := fmt.Fprintln(table, strings.Join(append(header, "json"), "\t")+"\t"); err != nil {
 		return err
 	}
 	for size := range strings.SplitSeq(sizes, ",") {
@@ -58,10 +58,10 @@ func measureAll(n, count int, round time.Duration) (string, error) {
 	c := newCorpus(n)
 	all, events := c.rules(n), c.events(count)
 	var agreed [][]int
-	hits, columns := 0, ""
+	hits, columns := 0, []string{strconv.Itoa(n), ""}
 	for _, e := range engines {
 		if n > e.most {
-			columns += "\t-"
+			columns = append(columns, "-")
 			continue
 		}
 		m, err := e.load(all)
@@ -80,7 +80,7 @@ func measureAll(n, count int, round time.Duration) (string, error) {
 				return "", fmt.Errorf("%s finds %v for event %d, %s finds %v", engines[0].name, agreed[i], i, e.name, found[i])
 			}
 		}
-		columns += fmt.Sprintf("\t%.3g", micros(best(events, round, func(e *event) { _, _ = m(e) }))) // did not fail before
+		columns = append(columns, micros(best(events, round, func(e *event) { _, _ = m(e) }))) // did not fail before
 	}
 	for _, f := range agreed {
 		hits += len(f)
@@ -89,7 +89,8 @@ func measureAll(n, count int, round time.Duration) (string, error) {
 		var data any
 		_ = json.Unmarshal(e.Data, &data) // it is JSON
 	})
-	return fmt.Sprintf("%d\t%d%s\t%.3g\t", n, hits, columns, micros(decode)), nil
+	columns[1] = strconv.Itoa(hits)
+	return strings.Join(append(columns, micros(decode)), "\t") + "\t", nil
 }
 
 func findAll(m matcher, events []event) ([][]int, error) {
@@ -120,4 +121,4 @@ func best(events []event, round time.Duration, do func(*event)) time.Duration {
 	return shortest
 }
 
-func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+func micros(d time.Duration) string { return fmt.Sprintf("%.3g", float64(d)/float64(time.Microsecond)) }
