@@ -14,6 +14,8 @@ func init() {
 
 	httpcaddyfile.RegisterHandlerDirective("webhooks_ingest", parseIngest)
 	httpcaddyfile.RegisterDirectiveOrder("webhooks_ingest", httpcaddyfile.Before, "respond")
+	httpcaddyfile.RegisterDirective("webhooks_dashboard", parseDashboard)
+	httpcaddyfile.RegisterDirectiveOrder("webhooks_dashboard", httpcaddyfile.Before, "respond")
 	httpcaddyfile.RegisterHandlerDirective("webhooks_egress_list", parseEgressList)
 	httpcaddyfile.RegisterDirectiveOrder("webhooks_egress_list", httpcaddyfile.Before, "respond")
 	httpcaddyfile.RegisterHandlerDirective("webhooks_health", parseHealth)

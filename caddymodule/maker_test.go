@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/atoship/caddy-webhooks/delivery"
+	"github.com/atoship/caddy-webhooks/delivery/httpapi"
 	"github.com/atoship/caddy-webhooks/delivery/sign"
 )
 
@@ -136,5 +138,18 @@ func TestSecretKeysAreCheckedAtLoad(t *testing.T) {
 	}
 	if _, _, err := planOf(t, &App{SecretKey: []string{"{env.TEST_WEBHOOKS_NONE}"}}); err == nil {
 		t.Error("a missing key was taken")
+	}
+}
+
+func TestTheOpenAPIDocumentKnowsEverySetting(t *testing.T) {
+	t.Parallel()
+	described := httpapi.SettingNames()
+	for _, name := range append(settingNames(), "secret") {
+		if !slices.Contains(described, name) {
+			t.Errorf("%s is not described", name)
+		}
+	}
+	if len(described) != len(settingNames())+1 {
+		t.Errorf("described are %v, there are %v", described, settingNames())
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/atoship/caddy-webhooks/delivery"
+	"github.com/atoship/caddy-webhooks/delivery/egress"
 	"github.com/atoship/caddy-webhooks/delivery/payload"
 	"github.com/atoship/caddy-webhooks/rules"
 )
@@ -99,6 +100,7 @@ func (a *App) buildPlan(ctx caddy.Context) (*delivery.Plan, error) {
 			MaxBody:      cmp.Or(a.MaxBody, delivery.DefaultMaxBody),
 		},
 	}
+	plan.Egress, plan.PlannedAt = egress.NewList(a.listed()...), time.Now()
 	return plan, a.buildMaker(ctx, plan)
 }
 

@@ -33,7 +33,7 @@ func (*ExprRouter) Router(c rules.Config) (delivery.Router, error) {
 	if err != nil {
 		return nil, err
 	}
-	return delivery.RuleRouter{Set: set, Config: &c}, nil
+	return delivery.RuleRouter{Set: set}, nil
 }
 
 var _ Router = (*ExprRouter)(nil)

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/atoship/caddy-webhooks/delivery/egress"
 	"github.com/atoship/caddy-webhooks/delivery/gate"
 	"github.com/atoship/caddy-webhooks/delivery/retry"
 	"github.com/atoship/caddy-webhooks/delivery/sign"
@@ -87,6 +88,9 @@ type Plan struct {
 	TraceURL string
 	// Intake is what ingest checks before Accept.
 	Intake Intake
+	// Egress lists the addresses that deliveries come from, for customers; nil: nothing is known. PlannedAt is since when.
+	Egress    *egress.List
+	PlannedAt time.Time
 	// Maker makes the endpoints that the API is asked for, and Keys encrypt them in the store; without them there are none.
 	Maker EndpointMaker
 	Keys  *Keys

@@ -129,6 +129,9 @@ func (e *Engine) Plan() *Plan { return e.plan.Load() }
 // Journal is the read side of the store.
 func (e *Engine) Journal() Journal { return e.store }
 
+// Documents are where settings are kept; kinds that the engine does not use are its callers'.
+func (e *Engine) Documents() Documents { return e.store }
+
 // Healthy tells whether an Accept could succeed now.
 func (e *Engine) Healthy() bool {
 	return e.plan.Load() != nil && e.work.Err() == nil && e.store.Healthy()

@@ -20,21 +20,13 @@ type SubscriptionRouter interface {
 	Change(remove []string, add []rules.Subscription) (Router, error)
 }
 
-// Change implements SubscriptionRouter. It needs the Config that the set was compiled from.
+// Change implements SubscriptionRouter.
 func (r RuleRouter) Change(remove []string, add []rules.Subscription) (Router, error) {
-	if r.Config == nil {
-		return nil, errors.New("the router does not know its configuration")
-	}
-	c := *r.Config
-	c.Subscriptions = slices.DeleteFunc(slices.Clone(c.Subscriptions), func(s rules.Subscription) bool {
-		return slices.Contains(remove, s.Endpoint)
-	})
-	c.Subscriptions = append(c.Subscriptions, add...)
-	set, err := rules.Compile(c)
+	set, err := r.Set.Change(remove, add)
 	if err != nil {
 		return nil, err
 	}
-	return RuleRouter{Set: set, Config: &c}, nil
+	return RuleRouter{Set: set}, nil
 }
 
 // resubscribe is Change on any router.
@@ -69,7 +61,8 @@ func (p *Plan) with(endpoints map[string]*Endpoint, router Router) *Plan {
 	return &Plan{
 		Router: router, Endpoints: endpoints, HeaderPrefix: p.HeaderPrefix, UserAgent: p.UserAgent, Dedupe: p.Dedupe,
 		Expire: p.Expire, Retention: p.Retention, Drain: p.Drain, MaxInFlight: p.MaxInFlight, Rate: p.Rate,
-		MaxPending: p.MaxPending, TraceURL: p.TraceURL, Intake: p.Intake, Maker: p.Maker, Keys: p.Keys,
+		MaxPending: p.MaxPending, TraceURL: p.TraceURL, Intake: p.Intake, Egress: p.Egress, PlannedAt: p.PlannedAt,
+		Maker: p.Maker, Keys: p.Keys,
 	}
 }
 

@@ -78,7 +78,7 @@ func (w *world) managedPlan(m *maker, keys []string, eps ...*delivery.Endpoint) 
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	p := w.plan(delivery.RuleRouter{Set: set, Config: &c}, eps...)
+	p := w.plan(delivery.RuleRouter{Set: set}, eps...)
 	p.Maker = m
 	if keys != nil {
 		if p.Keys, err = delivery.NewKeys(keys...); err != nil {
@@ -465,7 +465,7 @@ func TestAPlanWithOtherEndpointsKeepsAllElse(t *testing.T) {
 			}
 		}
 	}
-	p.Rate.N, p.Intake.MaxBody, p.Maker = 3, 4, new(maker)
+	p.Rate.N, p.Intake.MaxBody, p.Maker, p.PlannedAt = 3, 4, new(maker), time.Now()
 	got := reflect.ValueOf(delivery.PlanWith(p)).Elem()
 	for i := range v.NumField() {
 		if f := v.Type().Field(i); f.IsExported() && f.Name != "Router" && f.Name != "Endpoints" && !reflect.DeepEqual(got.Field(i).Interface(), v.Field(i).Interface()) {

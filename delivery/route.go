@@ -48,11 +48,7 @@ type Target struct {
 }
 
 // RuleRouter is the built-in router over a compiled set of rules.
-type RuleRouter struct {
-	Set *rules.Set
-	// Config is what Set was compiled from; only Change needs it.
-	Config *rules.Config
-}
+type RuleRouter struct{ Set *rules.Set }
 
 // Digest implements Router.
 func (r RuleRouter) Digest() string { return r.Set.Digest() }

@@ -2,11 +2,11 @@ package httpapi
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
 	"path"
+	"strings"
 	"sync"
 
 	"github.com/atoship/caddy-webhooks/delivery"
@@ -16,6 +16,9 @@ import (
 //
 //	GET endpoints                 every endpoint: its state, what holds it, its breaker
 //	GET endpoints/{id}            one of them
+//	POST endpoints                make one of settings as the JSON configuration has them
+//	PATCH, DELETE endpoints/{id}  change or end one made so; If-Match says which version is meant
+//	POST endpoints/{id}/rotate-secret, reveal-secret
 //	POST endpoints/{id}/pause     hold it until it is resumed
 //	POST endpoints/{id}/resume    end a pause, or put a disabled endpoint back into service
 //	POST endpoints/{id}/test      send it one event now, and show what it answered
@@ -38,14 +41,19 @@ import (
 //	GET replays/{id}                 how far one got
 //	POST replays/{id}/cancel         stop one
 //
-// Paths are relative to where it is mounted: strip the prefix before. It authenticates nobody; whoever mounts it does.
+//	GET catalog, egress           event types, our addresses
+//	GET, POST tenants/{tenant}/tokens, DELETE tenants/{tenant}/tokens/{id}
+//
+// Paths are relative to where it is mounted: strip the prefix before. It authenticates nobody; whoever mounts it does, and says
+// by ServeAs what the caller may see and do.
 // Answers are JSON, errors problem+json. Safe for concurrent use.
 type API struct {
 	engine func() Gateway
 	log    *slog.Logger
 	mux    *http.ServeMux
 
-	stopping   chan struct{} // closed by EndStreams
+	described  func() ([]byte, error) // the OpenAPI document, made when it is first asked for
+	stopping   chan struct{}          // closed by EndStreams
 	endStreams sync.Once
 }
 
@@ -56,30 +64,32 @@ func NewAPI(engine func() Gateway, log *slog.Logger) *API {
 		log = slog.Default()
 	}
 	a := &API{engine: engine, log: log, mux: http.NewServeMux(), stopping: make(chan struct{})}
-	a.handleWith("GET /endpoints", a.endpoints)
-	a.handleWith("GET /endpoints/{id}", a.endpoint)
-	a.handleWith("POST /endpoints/{id}/pause", a.operate(Gateway.Pause))
-	a.handleWith("POST /endpoints/{id}/resume", a.operate(Gateway.Resume))
-	a.handleWith("POST /endpoints/{id}/test", a.test)
-	a.handleWith("POST /endpoints/{id}/check", a.check)
-	health := &Health{Engine: engine}
-	a.mux.Handle("GET /health", health)
-	a.mux.Handle("GET /health/ready", health)
-	a.mux.Handle("GET /health/live", health)
-	a.handleWith("GET /stats", a.stats)
-	a.handleWith("GET /pulse", a.pulse)
-	a.mux.HandleFunc("GET /stream", a.stream)
-	a.handle("GET /events/{id}", a.event)
-	a.handle("GET /events", a.events)
-	a.handle("GET /attempts", a.attempts)
-	a.handle("GET /deliveries", a.deliveries)
-	a.handle("GET /deliveries/{id}", a.delivery)
-	a.replayRoutes()
+	table := a.routes()
+	a.described = sync.OnceValues(func() ([]byte, error) { return describe(table) })
+	for _, rt := range table {
+		if method, _, _ := strings.Cut(rt.pattern, " "); method != http.MethodGet && !rt.harmless {
+			rt.needs = Operator
+		}
+		a.mux.Handle(rt.pattern, rt)
+	}
 	return a
 }
 
-// ServeHTTP implements http.Handler.
-func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// plainly makes a route of a function that asks the gateway.
+func plainly(do func(context.Context, Gateway, *http.Request) (any, error)) func(context.Context, *call) (any, error) {
+	return func(ctx context.Context, c *call) (any, error) { return do(ctx, c.gateway, c.Request) }
+}
+
+// reading makes a route of a function that asks the journal.
+func reading(read func(context.Context, delivery.Journal, *http.Request) (any, error)) func(context.Context, *call) (any, error) {
+	return func(ctx context.Context, c *call) (any, error) { return read(ctx, c.gateway.Journal(), c.Request) }
+}
+
+// ServeHTTP implements http.Handler for callers who may do everything.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.ServeAs(w, r, Full("")) }
+
+// ServeAs answers a request of a caller with this access.
+func (a *API) ServeAs(w http.ResponseWriter, r *http.Request, access Access) {
 	// The mux would redirect an unclean path to one without the prefix that was stripped.
 	if r.URL.Path == "" || r.URL.Path[0] != '/' {
 		r = r.Clone(r.Context())
@@ -92,7 +102,7 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	h, pattern := a.mux.Handler(r)
 	if pattern != "" {
-		a.mux.ServeHTTP(w, r) // Handler alone would not set the path values
+		a.serve(w, r, h.(*route), access)
 		return
 	}
 	var miss missed
@@ -117,60 +127,12 @@ func (m *missed) Header() http.Header {
 func (m *missed) Write(b []byte) (int, error) { return len(b), nil }
 func (m *missed) WriteHeader(int)             {}
 
-// handle registers a read: it gets the journal and returns what to show.
-func (a *API) handle(pattern string, read func(context.Context, delivery.Journal, *http.Request) (any, error)) {
-	a.handleWith(pattern, func(ctx context.Context, g Gateway, r *http.Request) (any, error) {
-		return read(ctx, g.Journal(), r)
-	})
-}
-
-// strangers refuses what a page of another origin makes a browser send.
-var strangers = http.NewCrossOriginProtection()
-
-// answer is what a handler returns whose status is not 200.
-type answer struct {
-	status int
-	body   any
-}
-
-// handleWith registers a request to the gateway.
-func (a *API) handleWith(pattern string, do func(context.Context, Gateway, *http.Request) (any, error)) {
-	a.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
-		if strangers.Check(r) != nil {
-			p := &Problem{Status: http.StatusForbidden, Detail: "a browser sent this from a page of another origin"}
-			p.Write(w)
-			return
-		}
-		engine := a.engine()
-		if engine == nil {
-			notReady().Write(w)
-			return
-		}
-		v, err := do(r.Context(), engine, r)
-		if err != nil {
-			a.problem(r.Context(), err).Write(w)
-			return
-		}
-		status := http.StatusOK
-		if given, ok := v.(answer); ok {
-			status, v = given.status, given.body
-		}
-		h := w.Header()
-		h["Content-Type"] = jsonType
-		h["X-Content-Type-Options"] = nosniff
-		h["Cache-Control"] = noStore
-		w.WriteHeader(status)
-		enc := json.NewEncoder(w)
-		enc.SetEscapeHTML(false) // payloads are shown as they were sent; nosniff and the media type keep browsers off
-		if err := enc.Encode(v); err != nil {
-			a.log.DebugContext(r.Context(), "writing an answer failed", "error", err)
-		}
-	})
-}
-
 // problem turns an error of a read into an answer.
 func (a *API) problem(ctx context.Context, err error) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
+		return p
+	}
+	if p := managementProblem(err); p != nil {
 		return p
 	}
 	switch {
@@ -178,6 +140,8 @@ func (a *API) problem(ctx context.Context, err error) *Problem {
 		return notFound("there is no such thing, or it is past retention")
 	case errors.Is(err, delivery.ErrCursor):
 		return badParameter("cursor", "not one that a page before gave out as next")
+	case errors.Is(err, delivery.ErrStopping):
+		return notReady()
 	case errors.Is(err, delivery.ErrUnavailable), ctx.Err() != nil:
 		return &Problem{
 			Status: http.StatusServiceUnavailable, RetryAfter: retryUnavailable,

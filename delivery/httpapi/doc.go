@@ -19,7 +19,8 @@
 //	cloudevents.go  CloudEvents attributes -> the same members (ce_binary.go, ce_structured.go)
 //	receipt.go      the answer
 //
-// and of a request through the API: api.go (routes), query.go (what was asked), view.go (what is shown).
+// and of a request through the API: api.go (table of routes), route.go and access.go (who may use them), tenant.go (what
+// callers of one tenant get to see), query.go (what was asked), view.go (what is shown).
 package httpapi
 
 import (
@@ -47,12 +48,15 @@ type Gateway interface {
 	Condition
 	Redeliverer
 	Replayer
+	Manager
 	// Endpoints tells what every endpoint is doing, by name; Endpoint one of the plan, or delivery.ErrNotFound.
 	Endpoints() []delivery.EndpointStatus
 	Endpoint(name string) (delivery.EndpointStatus, error)
 	// Pause and Resume are durable on return.
 	Pause(ctx context.Context, name string) error
 	Resume(ctx context.Context, name string) error
+	// Documents are where tokens are kept.
+	Documents() delivery.Documents
 }
 
 // Condition is what Health asks of *delivery.Engine.

@@ -2,10 +2,9 @@ package httpapi
 
 import (
 	"context"
-	"net/http"
+	"encoding/json"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/atoship/caddy-webhooks/delivery"
@@ -14,11 +13,13 @@ import (
 
 type endpointView struct {
 	ID          string `json:"id"`
-	Source      string `json:"source"` // config
+	Source      string `json:"source"` // config, api
 	Description string `json:"description,omitempty"`
+	Tenant      string `json:"tenant,omitempty"`
 	// URL without the query's values, which may be credentials.
 	URL string `json:"url,omitempty"`
-	// State is active, paused, disabled or removed; Hold says what keeps it from being tried now, whatever its state.
+	// State is active, paused, disabled, removed from the configuration, or invalid: made by API and not possible under the
+	// present configuration, see Problem. Hold says what keeps it from being tried now, whatever its state.
 	State    string        `json:"state"`
 	Hold     *holdView     `json:"hold,omitempty"`
 	Disabled *disabledView `json:"disabled,omitempty"`
@@ -30,6 +31,17 @@ type endpointView struct {
 	Backups      []string        `json:"backups"`
 	// NextDue is when the first of what waits in the store falls due, or earlier.
 	NextDue moment `json:"next_due,omitzero"`
+	// The rest is of endpoints made by API. Settings are shown for one only, with "…" where a credential stands.
+	Version  uint64          `json:"version,omitempty"`
+	Created  moment          `json:"created,omitzero"`
+	Updated  moment          `json:"updated,omitzero"`
+	Problem  string          `json:"problem,omitempty"`
+	Settings json.RawMessage `json:"settings,omitempty"`
+}
+
+type endpointPageView struct {
+	Items []endpointView `json:"items"`
+	Next  string         `json:"next,omitempty"` // none on the last page
 }
 
 type holdView struct {
@@ -69,7 +81,14 @@ func viewEndpoint(s *delivery.EndpointStatus) endpointView {
 		v.Disabled = &disabledView{Reason: s.State.Disabled, At: moment{s.State.DisabledAt}}
 	}
 	ep := s.Endpoint
+	if m := s.Managed; m != nil {
+		v.Source, v.Version, v.Tenant, v.Problem = "api", m.Version, m.Tenant, m.Problem
+		v.Created, v.Updated = moment{m.Created}, moment{m.Updated}
+	}
 	switch {
+	case ep == nil && s.Managed != nil:
+		v.State = "invalid"
+		return v
 	case ep == nil:
 		v.State = "removed"
 		return v
@@ -78,7 +97,7 @@ func viewEndpoint(s *delivery.EndpointStatus) endpointView {
 	case s.State.Disabled != "":
 		v.State = "disabled"
 	}
-	v.Description, v.URL = ep.Description, shownURL(ep.URL)
+	v.Description, v.URL, v.Tenant = ep.Description, shownURL(ep.URL), ep.Tenant
 	v.Concurrency.Limit = ep.Concurrency
 	v.Backups = append(v.Backups, ep.Backups...)
 	if ep.Breaker.Off {
@@ -103,29 +122,18 @@ func shownURL(u *url.URL) string {
 }
 
 // endpoints lists by name; the cursor is the last name of the page before.
-func (a *API) endpoints(_ context.Context, g Gateway, r *http.Request) (any, error) {
-	q, p := parseQuery(r, "limit", "cursor")
+func (*API) endpoints(_ context.Context, c *call) (any, error) {
+	q, limit, p := pageQuery(c.Request)
 	if p != nil {
 		return nil, p
 	}
-	limit := defaultLimit
-	if v, given := q["limit"]; given {
-		n, err := strconv.Atoi(v)
-		if err != nil || n < 1 || n > maxLimit {
-			return nil, badParameter("limit", "must be a number from 1 to "+strconv.Itoa(maxLimit))
-		}
-		limit = n
-	}
-	all := g.Endpoints()
+	all := c.gateway.Endpoints()
 	after := q["cursor"]
 	from, found := slices.BinarySearchFunc(all, after, func(s delivery.EndpointStatus, name string) int { return strings.Compare(s.Name, name) })
 	if found {
 		from++
 	}
-	page := struct {
-		Items []endpointView `json:"items"`
-		Next  string         `json:"next,omitempty"`
-	}{Items: []endpointView{}}
+	page := endpointPageView{Items: []endpointView{}}
 	all = all[from:]
 	for i := range all[:min(limit, len(all))] {
 		page.Items = append(page.Items, viewEndpoint(&all[i]))
@@ -136,23 +144,34 @@ func (a *API) endpoints(_ context.Context, g Gateway, r *http.Request) (any, err
 	return page, nil
 }
 
-func (a *API) endpoint(_ context.Context, g Gateway, r *http.Request) (any, error) {
-	if _, p := parseQuery(r); p != nil {
+func (*API) endpoint(_ context.Context, c *call) (any, error) {
+	if _, p := parseQuery(c.Request); p != nil {
 		return nil, p
 	}
-	s, err := g.Endpoint(r.PathValue("id"))
+	return c.endpoint(c.PathValue("id"))
+}
+
+// endpoint is the answer that shows one, with what it was made of.
+func (c *call) endpoint(name string) (*reply, error) {
+	s, err := c.gateway.Endpoint(name)
 	if err != nil {
 		return nil, err
 	}
-	return viewEndpoint(&s), nil
+	v := viewEndpoint(&s)
+	out := &reply{body: v}
+	if s.Managed != nil {
+		v.Settings = shownSettings(s.Managed.Settings)
+		out.body, out.etag = v, etagOf(s.Managed.Version)
+	}
+	return out, nil
 }
 
 // operate makes the handler of an operator's step; it answers with the endpoint as it is then.
-func (a *API) operate(do func(Gateway, context.Context, string) error) func(context.Context, Gateway, *http.Request) (any, error) {
-	return func(ctx context.Context, g Gateway, r *http.Request) (any, error) {
-		if err := do(g, ctx, r.PathValue("id")); err != nil {
+func (a *API) operate(do func(Gateway, context.Context, string) error) func(context.Context, *call) (any, error) {
+	return func(ctx context.Context, c *call) (any, error) {
+		if err := do(c.gateway, ctx, c.PathValue("id")); err != nil {
 			return nil, err
 		}
-		return a.endpoint(ctx, g, r)
+		return a.endpoint(ctx, c)
 	}
 }

@@ -83,6 +83,8 @@ type operator interface {
 	Condition
 	Redeliverer
 	Replayer
+	Manager
+	Documents() delivery.Documents
 	Endpoints() []delivery.EndpointStatus
 	Endpoint(name string) (delivery.EndpointStatus, error)
 	Pause(ctx context.Context, name string) error

@@ -19,6 +19,8 @@ type Problem struct {
 	Parameter string
 	// Index of the event in its batch, from 0. nil when the whole request is at fault or it was no batch.
 	Index *int
+	// Pending is how many deliveries a deletion would cancel. nil: not asked.
+	Pending *uint64
 	// RetryAfter in seconds, sent as a header when not 0: the same request may succeed then.
 	RetryAfter int
 }
@@ -55,6 +57,10 @@ func (p *Problem) Write(w http.ResponseWriter) {
 		b = append(b, `,"index":`...)
 		b = strconv.AppendInt(b, int64(*p.Index), 10)
 	}
+	if p.Pending != nil {
+		b = append(b, `,"pending":`...)
+		b = strconv.AppendUint(b, *p.Pending, 10)
+	}
 	b = append(b, "}\n"...)
 
 	h := w.Header()
@@ -65,7 +71,7 @@ func (p *Problem) Write(w http.ResponseWriter) {
 		h.Set("Retry-After", strconv.Itoa(p.RetryAfter))
 	}
 	w.WriteHeader(p.Status)
-	_, _ = w.Write(b) // the client went away: nobody is left to tell
+	_, _ = w.Write(b) //nolint:gosec // JSON, and marked so; the client went away: nobody is left to tell
 }
 
 // Header values shared by all answers; never changed.

@@ -54,6 +54,23 @@ func parseQuery(r *http.Request, allowed ...string) (map[string]string, *Problem
 	return q, nil
 }
 
+// pageQuery reads limit and cursor, beside other parameters that are allowed.
+func pageQuery(r *http.Request, more ...string) (q map[string]string, limit int, p *Problem) {
+	q, p = parseQuery(r, append(more, "limit", "cursor")...)
+	if p != nil {
+		return nil, 0, p
+	}
+	limit = defaultLimit
+	if v, given := q["limit"]; given {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < 1 || n > maxLimit {
+			return nil, 0, badParameter("limit", "must be a number from 1 to "+strconv.Itoa(maxLimit))
+		}
+		limit = n
+	}
+	return q, limit, nil
+}
+
 func badParameter(name, detail string) *Problem {
 	return &Problem{Status: http.StatusBadRequest, Detail: detail, Parameter: name}
 }

@@ -30,16 +30,42 @@ type Replayer interface {
 // maxOperatorBody bounds the bodies of these requests, in bytes.
 const maxOperatorBody = 16 << 10
 
-// replaysRoutes registers what this file handles.
-func (a *API) replayRoutes() {
-	a.handleWith("POST /deliveries/{id}/redeliver", a.redeliver)
-	a.handleWith("POST /deliveries/{id}/cancel", a.cancel)
-	a.handleWith("POST /events/{id}/replay", a.replayEvent)
-	a.handleWith("POST /events/{id}/route", a.route)
-	a.handleWith("POST /replays", a.startReplay)
-	a.handleWith("GET /replays", a.replays)
-	a.handleWith("GET /replays/{id}", a.replay)
-	a.handleWith("POST /replays/{id}/cancel", a.cancelReplay)
+// replayRoutes is the part of the table that this file handles.
+func (a *API) replayRoutes() []*route {
+	const accepted, conflict, busy = http.StatusAccepted, http.StatusConflict, http.StatusTooManyRequests
+	return []*route{
+		{pattern: "POST /deliveries/{id}/redeliver", do: plainly(a.redeliver), doc: doc{
+			summary: "Send a delivery once more", answer: deliveryView{}, status: accepted, refuses: []int{busy, conflict},
+		}},
+		{pattern: "POST /deliveries/{id}/cancel", do: plainly(a.cancel), doc: doc{
+			summary: "End a pending delivery; 202 while an attempt is under way", answer: deliveryRecordView{}, also: accepted, refuses: []int{conflict},
+		}},
+		{pattern: "POST /events/{id}/replay", do: plainly(a.replayEvent), doc: doc{
+			summary: "Send an event once more, to all it was for or to one", query: []string{"tenant"}, body: eventReplayRequest{},
+			answer: eventRecordView{}, status: accepted, refuses: []int{busy, conflict},
+		}},
+		{pattern: "POST /events/{id}/route", do: plainly(a.route), doc: doc{
+			summary: "Route an undecided or unrouted event again", query: []string{"tenant"}, answer: eventRecordView{}, refuses: []int{busy, conflict},
+		}},
+		{pattern: "POST /replays", do: plainly(a.startReplay), doc: doc{
+			summary: "Begin a bulk replay or a backfill", body: replayRequest{}, answer: replayView{}, status: accepted, refuses: []int{busy, conflict},
+		}},
+		{pattern: "GET /replays", do: plainly(a.replays), doc: doc{
+			summary: "List replays, newest first", query: []string{"limit", "cursor"}, answer: replayPageView{},
+		}},
+		{pattern: "GET /replays/{id}", do: plainly(a.replay), doc: doc{summary: "Tell how far a replay got", answer: replayView{}}},
+		{pattern: "POST /replays/{id}/cancel", do: plainly(a.cancelReplay), doc: doc{summary: "Stop a replay", answer: replayView{}}},
+	}
+}
+
+type replayPageView struct {
+	Items []*replayView `json:"items"`
+	Next  string        `json:"next"` // empty on the last page
+}
+
+// eventReplayRequest is the body that replays one event; it may be left out.
+type eventReplayRequest struct {
+	Endpoint string `json:"endpoint"`
 }
 
 // repeatProblem says why something cannot be sent again.
@@ -73,7 +99,7 @@ func (*API) redeliver(ctx context.Context, g Gateway, r *http.Request) (any, err
 	}
 	v := viewDelivery(d)
 	v.Event = viewEvent(d.Event, false)
-	return answer{http.StatusAccepted, v}, nil
+	return &reply{status: http.StatusAccepted, body: v}, nil
 }
 
 // cancel answers with the delivery; one that an attempt is under way of is still pending, and 202 says so.
@@ -94,16 +120,14 @@ func (*API) cancel(ctx context.Context, g Gateway, r *http.Request) (any, error)
 		return nil, err
 	}
 	if state == delivery.Pending {
-		return answer{http.StatusAccepted, viewDeliveryRecord(rec)}, nil
+		return &reply{status: http.StatusAccepted, body: viewDeliveryRecord(rec)}, nil
 	}
 	return viewDeliveryRecord(rec), nil
 }
 
 // replayEvent answers with the new deliveries.
 func (*API) replayEvent(ctx context.Context, g Gateway, r *http.Request) (any, error) {
-	var body struct {
-		Endpoint string `json:"endpoint"`
-	}
+	var body eventReplayRequest
 	tenant, p := readTenant(r)
 	if p == nil {
 		p = readObject(r, maxOperatorBody, &body, `the body is empty, or names an endpoint, such as {"endpoint":"orders"}`)
@@ -119,7 +143,7 @@ func (*API) replayEvent(ctx context.Context, g Gateway, r *http.Request) (any, e
 	for i, d := range ds {
 		v.Deliveries[i] = viewDelivery(d)
 	}
-	return answer{http.StatusAccepted, v}, nil
+	return &reply{status: http.StatusAccepted, body: v}, nil
 }
 
 // route answers with the event as it is then.
@@ -179,7 +203,7 @@ func (*API) startReplay(ctx context.Context, g Gateway, r *http.Request) (any, e
 			}
 		}
 	}
-	return answer{http.StatusAccepted, viewReplay(&replay)}, nil
+	return &reply{status: http.StatusAccepted, body: viewReplay(&replay)}, nil
 }
 
 // replayPoll is how often a dry run is looked after.
@@ -251,10 +275,7 @@ func (*API) replays(ctx context.Context, g Gateway, r *http.Request) (any, error
 	if err != nil {
 		return nil, err
 	}
-	page := struct {
-		Items []*replayView `json:"items"`
-		Next  string        `json:"next"` // empty on the last page
-	}{Items: []*replayView{}}
+	page := replayPageView{Items: []*replayView{}}
 	for i := range all {
 		if cursor != "" && all[i].ID >= cursor {
 			continue

@@ -78,36 +78,28 @@ func (a *API) EndStreams() { a.endStreams.Do(func() { close(a.stopping) }) }
 
 // stream sends what happens as server-sent events (WHATWG HTML, section 9.2) until the reader leaves or the gateway stops.
 // The event is named accepted, attempted, ended or notice; missed tells how many a slow reader lost.
-func (a *API) stream(w http.ResponseWriter, r *http.Request) {
-	g := a.engine()
-	if g == nil {
-		notReady().Write(w)
-		return
-	}
-	q, p := parseQuery(r, "endpoint", "type", "tenant")
+func (a *API) stream(_ context.Context, c *call) (any, error) {
+	q, p := parseQuery(c.Request, "endpoint", "type", "tenant")
 	if p != nil {
-		p.Write(w)
-		return
+		return nil, p
 	}
-	f, err := g.Follow(wanted(q))
-	if err != nil {
-		if errors.Is(err, delivery.ErrBusy) {
-			p = &Problem{Status: http.StatusTooManyRequests, RetryAfter: retryBusy, Detail: "too many streams are open"}
-		} else {
-			p = notReady()
-		}
-		p.Write(w)
-		return
+	f, err := c.gateway.Follow(wanted(q))
+	switch {
+	case errors.Is(err, delivery.ErrBusy):
+		return nil, &Problem{Status: http.StatusTooManyRequests, RetryAfter: retryBusy, Detail: "too many streams are open"}
+	case err != nil:
+		return nil, notReady()
 	}
 	defer f.Close()
-	h := w.Header()
+	h := c.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h["X-Content-Type-Options"], h["Cache-Control"] = nosniff, noStore
 	h.Set("X-Accel-Buffering", "no") // proxies that buffer answers would hold every event back
-	out := &eventStream{w: w, c: http.NewResponseController(w)}
+	out := &eventStream{w: c.w, c: http.NewResponseController(c.w)}
 	if out.send(": following\n\n") {
-		a.follow(r, out, f)
+		a.follow(c.Request, out, f)
 	}
+	return answered, nil
 }
 
 // wanted is the filter that a query asks for.

@@ -1,0 +1,413 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"net/url"
+	"time"
+)
+
+// Event is an event; Payload or PayloadBase64 of a single one only.
+type Event struct {
+	ID            string          `json:"id"`
+	Type          string          `json:"type"`
+	Environment   string          `json:"environment"`
+	Tenant        string          `json:"tenant"`
+	Source        string          `json:"source"`
+	Timestamp     string          `json:"timestamp"`
+	Accepted      time.Time       `json:"accepted"`
+	Routing       string          `json:"routing"` // routed, unrouted, undecided
+	Held          []string        `json:"held"`
+	Digest        string          `json:"digest"`
+	Test          bool            `json:"test"`
+	TraceParent   string          `json:"traceparent"` // that it came with
+	TraceID       string          `json:"trace_id"`    // of the gateway's own span
+	TraceURL      string          `json:"trace_url"`   // where to look at that, if the configuration says
+	ContentType   string          `json:"content_type"`
+	Payload       json.RawMessage `json:"payload"`
+	PayloadBase64 *string         `json:"payload_base64"`
+}
+
+// EventRecord is an event with its deliveries.
+type EventRecord struct {
+	Event
+
+	Deliveries []Delivery `json:"deliveries"`
+}
+
+// ListedEvent is an event of a list, with the number of its deliveries by state.
+type ListedEvent struct {
+	Event
+
+	Deliveries struct {
+		Total     int `json:"total"`
+		Pending   int `json:"pending"`
+		Delivered int `json:"delivered"`
+		Exhausted int `json:"exhausted"`
+		Cancelled int `json:"cancelled"`
+	} `json:"deliveries"`
+}
+
+// EventFilter narrows a list of events; zero values do not. A Tenant that is empty, but not nil, means events of no tenant.
+type EventFilter struct {
+	Type, Environment string
+	Tenant            *string
+	Routing           string // routed, unrouted, undecided
+	Since, Until      time.Time
+}
+
+// Events lists events, newest first.
+func (c *Client) Events(ctx context.Context, f EventFilter, p Page) (List[ListedEvent], error) {
+	v := p.values()
+	set(v, "type", f.Type)
+	set(v, "environment", f.Environment)
+	set(v, "routing", f.Routing)
+	setTenant(v, f.Tenant)
+	setTime(v, "since", f.Since)
+	setTime(v, "until", f.Until)
+	return get[List[ListedEvent]](ctx, c, "events", v)
+}
+
+func setTenant(v url.Values, tenant *string) {
+	if tenant != nil {
+		v.Set("tenant", *tenant)
+	}
+}
+
+// Event shows one event with its payload and deliveries; tenant, if not nil, tells which of several with the id.
+func (c *Client) Event(ctx context.Context, id string, tenant *string) (EventRecord, error) {
+	v := url.Values{}
+	setTenant(v, tenant)
+	return get[EventRecord](ctx, c, at("events", id), v)
+}
+
+// Delivery is an event on its way to an endpoint.
+type Delivery struct {
+	ID            string    `json:"id"`
+	Event         *Event    `json:"event"`
+	Endpoint      string    `json:"endpoint"`
+	Backups       []string  `json:"backups"`
+	Route         string    `json:"route"`
+	State         string    `json:"state"` // pending, delivered, exhausted, cancelled
+	Target        string    `json:"target"`
+	AttemptsCount int       `json:"attempts_count"`
+	Due           time.Time `json:"due"`
+	Reason        string    `json:"reason"`
+}
+
+// DeliveryRecord is a delivery with all that happened to it, oldest first.
+type DeliveryRecord struct {
+	Delivery
+
+	Attempts    []Attempt    `json:"attempts"`
+	Transitions []Transition `json:"transitions"`
+}
+
+// Attempt is one HTTP try.
+type Attempt struct {
+	N          int       `json:"n"`
+	Endpoint   string    `json:"endpoint"`
+	Address    string    `json:"address"`
+	Started    time.Time `json:"started"`
+	DurationMS int64     `json:"duration_ms"`
+	Status     int       `json:"status"`
+	Outcome    string    `json:"outcome"`
+	Detail     string    `json:"detail"`
+	Response   Response  `json:"response"`
+	RetryAfter time.Time `json:"retry_after"`
+	TraceID    string    `json:"trace_id"`
+	TraceURL   string    `json:"trace_url"`
+}
+
+// Response is what is kept of an answer.
+type Response struct {
+	Excerpt   string `json:"excerpt"`
+	Base64    bool   `json:"base64"` // Excerpt is, because it is not UTF-8
+	Bytes     int    `json:"bytes"`
+	Truncated bool   `json:"truncated"`
+}
+
+// Transition is one step in a delivery's life, and what was so after it.
+type Transition struct {
+	At      time.Time `json:"at"`
+	Kind    string    `json:"kind"`
+	Attempt int       `json:"attempt"`
+	Note    string    `json:"note"`
+	State   string    `json:"state"`
+	Target  string    `json:"target"`
+	Due     time.Time `json:"due"`
+	Reason  string    `json:"reason"`
+}
+
+// DeliveryFilter narrows a list of deliveries; zero values do not.
+type DeliveryFilter struct {
+	State, Endpoint, Type, Event string
+	Tenant                       *string
+	Since, Until                 time.Time // accepted
+}
+
+// Deliveries lists deliveries, newest event first.
+func (c *Client) Deliveries(ctx context.Context, f DeliveryFilter, p Page) (List[Delivery], error) {
+	v := p.values()
+	set(v, "state", f.State)
+	set(v, "endpoint", f.Endpoint)
+	set(v, "type", f.Type)
+	set(v, "event", f.Event)
+	setTenant(v, f.Tenant)
+	setTime(v, "since", f.Since)
+	setTime(v, "until", f.Until)
+	return get[List[Delivery]](ctx, c, "deliveries", v)
+}
+
+// Delivery shows one delivery with its attempts.
+func (c *Client) Delivery(ctx context.Context, id string) (DeliveryRecord, error) {
+	return get[DeliveryRecord](ctx, c, at("deliveries", id), nil)
+}
+
+// ListedAttempt is an attempt of a list, with what it belongs to.
+type ListedAttempt struct {
+	Delivery string    `json:"delivery"`
+	Event    Event     `json:"event"`
+	At       time.Time `json:"at"`
+	State    string    `json:"state"`
+	Attempt
+}
+
+// AttemptFilter narrows a list of attempts; zero values do not.
+type AttemptFilter struct {
+	Endpoint, Outcome string
+	Status            string // such as 503, or 5xx
+	Tenant            *string
+	Since, Until      time.Time // ended
+}
+
+// Attempts lists attempts, the one that ended last first.
+func (c *Client) Attempts(ctx context.Context, f AttemptFilter, p Page) (List[ListedAttempt], error) {
+	v := p.values()
+	set(v, "endpoint", f.Endpoint)
+	set(v, "outcome", f.Outcome)
+	set(v, "status", f.Status)
+	setTenant(v, f.Tenant)
+	setTime(v, "since", f.Since)
+	setTime(v, "until", f.Until)
+	return get[List[ListedAttempt]](ctx, c, "attempts", v)
+}
+
+// Stats counts what the gateway keeps, and tells what the store costs.
+type Stats struct {
+	Events     uint64            `json:"events"`
+	Deliveries map[string]uint64 `json:"deliveries"` // by state
+	// Lost deliveries are pending and stand nowhere, as the last audit of the store found: a fault of the gateway.
+	Lost  *int64 `json:"lost"`
+	Store *struct {
+		Kind    string `json:"kind"`
+		Size    int64  `json:"size_bytes"`
+		Written uint64 `json:"written_bytes"`
+		Syncs   uint64 `json:"syncs"`
+	} `json:"store"`
+}
+
+// Stats asks for the figures of the gateway as a whole.
+func (c *Client) Stats(ctx context.Context) (Stats, error) { return get[Stats](ctx, c, "stats", nil) }
+
+// Minute is what happened in one: events accepted, attempts by their end, and how long they took.
+type Minute struct {
+	At        time.Time `json:"at"`
+	Events    uint64    `json:"events"`
+	Succeeded uint64    `json:"succeeded"`
+	Failed    uint64    `json:"failed"`
+	P50MS     float64   `json:"p50_ms"`
+	P95MS     float64   `json:"p95_ms"`
+}
+
+// Pulse asks for the last hour by the minute.
+func (c *Client) Pulse(ctx context.Context) ([]Minute, error) {
+	out, err := get[struct {
+		Minutes []Minute `json:"minutes"`
+	}](ctx, c, "pulse", nil)
+	return out.Minutes, err
+}
+
+// Catalog lists the event types.
+type Catalog struct {
+	// Closed tells that other types are refused.
+	Closed bool        `json:"closed"`
+	Events []EventType `json:"events"`
+}
+
+// EventType is one entry of the catalog.
+type EventType struct {
+	Type    string          `json:"type"`
+	Group   string          `json:"group"`
+	Trigger string          `json:"trigger"`
+	Example json.RawMessage `json:"example"`
+	Schema  json.RawMessage `json:"schema"`
+}
+
+// Catalog asks for the event types.
+func (c *Client) Catalog(ctx context.Context) (Catalog, error) {
+	return get[Catalog](ctx, c, "catalog", nil)
+}
+
+// Egress lists the addresses that deliveries come from.
+type Egress struct {
+	SyncToken  string   `json:"syncToken"`
+	CreateDate string   `json:"createDate"`
+	Prefixes   []Prefix `json:"prefixes"`
+	Prefixes6  []Prefix `json:"ipv6_prefixes"`
+}
+
+// Prefix is one of them: IPv4 or IPv6, active or upcoming from a day on.
+type Prefix struct {
+	IPv4      string `json:"ip_prefix"`
+	IPv6      string `json:"ipv6_prefix"`
+	Profile   string `json:"profile"`
+	Status    string `json:"status"`
+	NotBefore string `json:"not_before"`
+}
+
+// Egress asks for the addresses to let in.
+func (c *Client) Egress(ctx context.Context) (Egress, error) {
+	return get[Egress](ctx, c, "egress", nil)
+}
+
+// Health says whether the gateway works, and how far behind it is.
+type Health struct {
+	Status        string `json:"status"` // ready, unavailable
+	Live          bool   `json:"live"`
+	StoreWritable bool   `json:"store_writable"`
+	OldestDue     *struct {
+		Endpoint string    `json:"endpoint"`
+		Since    time.Time `json:"since"`
+		Seconds  float64   `json:"seconds"`
+	} `json:"oldest_due"`
+	Pending *uint64 `json:"pending"`
+	Lost    *int64  `json:"lost"`
+}
+
+// Health asks whether events are taken now; a *Problem with status 503 if not.
+func (c *Client) Health(ctx context.Context) (Health, error) {
+	return get[Health](ctx, c, "health", nil)
+}
+
+// Token opens the API for callers of one tenant.
+type Token struct {
+	ID          string    `json:"id"`
+	Tenant      string    `json:"tenant"`
+	Role        string    `json:"role"` // viewer, operator
+	Description string    `json:"description"`
+	Created     time.Time `json:"created"`
+	Expires     time.Time `json:"expires"`
+	Expired     bool      `json:"expired"`
+	// Token is shown once, when it is made.
+	Token string `json:"token"`
+}
+
+// NewToken says what a token is to be; the zero value is a viewer's for 90 days.
+type NewToken struct {
+	Role        string    `json:"role,omitempty"`
+	Expires     time.Time `json:"expires,omitzero"`
+	Description string    `json:"description,omitempty"`
+}
+
+// Tokens lists the tokens of a tenant.
+func (c *Client) Tokens(ctx context.Context, tenant string, p Page) (List[Token], error) {
+	return get[List[Token]](ctx, c, at("tenants", tenant, "tokens"), p.values())
+}
+
+// CreateToken makes a token for a tenant.
+func (c *Client) CreateToken(ctx context.Context, tenant string, t NewToken) (Token, error) {
+	return post[Token](ctx, c, at("tenants", tenant, "tokens"), t)
+}
+
+// DeleteToken ends a token at once.
+func (c *Client) DeleteToken(ctx context.Context, tenant, id string) error {
+	_, err := c.do(ctx, request{method: "DELETE", path: at("tenants", tenant, "tokens", id)}, nil)
+	return err
+}
+
+// Redeliver sends a delivery once more and answers with the new one.
+func (c *Client) Redeliver(ctx context.Context, id string) (Delivery, error) {
+	return post[Delivery](ctx, c, at("deliveries", id, "redeliver"), nil)
+}
+
+// CancelDelivery ends a pending delivery; it is still pending while an attempt is under way, and ends after that.
+func (c *Client) CancelDelivery(ctx context.Context, id string) (DeliveryRecord, error) {
+	return post[DeliveryRecord](ctx, c, at("deliveries", id, "cancel"), nil)
+}
+
+// ReplayEvent sends an event once more, to every endpoint it was for or, if not empty, to one; tenant, if not nil, tells which
+// of several events with the id. It answers with the new deliveries.
+func (c *Client) ReplayEvent(ctx context.Context, id string, tenant *string, endpoint string) (out EventRecord, err error) {
+	v := url.Values{}
+	setTenant(v, tenant)
+	rq := request{method: "POST", path: at("events", id, "replay"), query: v}
+	if endpoint != "" {
+		rq.body = map[string]string{"endpoint": endpoint}
+	}
+	_, err = c.do(ctx, rq, &out)
+	return out, err
+}
+
+// RouteEvent routes an undecided or unrouted event again, by the rules in force.
+func (c *Client) RouteEvent(ctx context.Context, id string, tenant *string) (out EventRecord, err error) {
+	v := url.Values{}
+	setTenant(v, tenant)
+	_, err = c.do(ctx, request{method: "POST", path: at("events", id, "route"), query: v}, &out)
+	return out, err
+}
+
+// NewReplay says what a bulk replay is to send again; zero values do not narrow it.
+type NewReplay struct {
+	Endpoint string  `json:"endpoint,omitempty"`
+	Type     string  `json:"type,omitempty"`
+	Tenant   *string `json:"tenant,omitempty"`
+	// State of an event's last delivery to the endpoint: exhausted (the default), cancelled, delivered, or missing for events
+	// that it would get now and never got.
+	State  string    `json:"state,omitempty"`
+	Since  time.Time `json:"since,omitzero"`
+	Until  time.Time `json:"until,omitzero"`
+	Rate   string    `json:"rate,omitempty"` // such as 50/s
+	DryRun bool      `json:"dry_run,omitempty"`
+}
+
+// Replay is a bulk replay and how far it got.
+type Replay struct {
+	ID       string            `json:"id"`
+	Status   string            `json:"status"` // running, done, cancelled
+	Endpoint string            `json:"endpoint"`
+	Type     string            `json:"type"`
+	Tenant   *string           `json:"tenant"`
+	State    string            `json:"state"`
+	Since    time.Time         `json:"since"`
+	Until    time.Time         `json:"until"`
+	Rate     string            `json:"rate"`
+	DryRun   bool              `json:"dry_run"`
+	Created  time.Time         `json:"created"`
+	Ended    time.Time         `json:"ended"`
+	Matched  uint64            `json:"matched"`
+	Replayed uint64            `json:"replayed"`
+	Skipped  uint64            `json:"skipped"`
+	Progress float64           `json:"progress"` // 0 to 1
+	Waiting  map[string]string `json:"waiting"`  // endpoints that are held, and by what
+}
+
+// StartReplay begins a bulk replay.
+func (c *Client) StartReplay(ctx context.Context, r NewReplay) (Replay, error) {
+	return post[Replay](ctx, c, "replays", r)
+}
+
+// Replays lists replays, newest first.
+func (c *Client) Replays(ctx context.Context, p Page) (List[Replay], error) {
+	return get[List[Replay]](ctx, c, "replays", p.values())
+}
+
+// Replay tells how far one got.
+func (c *Client) Replay(ctx context.Context, id string) (Replay, error) {
+	return get[Replay](ctx, c, at("replays", id), nil)
+}
+
+// CancelReplay stops one; what it made goes on.
+func (c *Client) CancelReplay(ctx context.Context, id string) (Replay, error) {
+	return post[Replay](ctx, c, at("replays", id, "cancel"), nil)
+}
