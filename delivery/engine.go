@@ -150,10 +150,11 @@ func (e *Engine) Apply(p *Plan) error {
 		e.log.Warn("endpoints made at run time may be older than the store has them", slog.Any("error", err))
 	}
 	j := e.join(p)
-	// Load what is stored about endpoints that have work, removed ones too, and those that may be new and start paused: that can
-	// fail, the swap below cannot.
+	// Load what is stored about endpoints that have work, removed ones too, that may be new and start paused, or that return: that
+	// can fail, the swap below cannot. Of the first plan's, Open knows which there is something to know about.
+	before := e.plan.Load()
 	for name, ep := range j.plan.Endpoints {
-		if ep.Paused {
+		if returns := before != nil && before.Endpoints[name] == nil; ep.Paused || returns {
 			e.findLane(name)
 		}
 	}

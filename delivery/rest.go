@@ -162,11 +162,13 @@ func (l *lane) rest(now time.Time) {
 func (l *lane) idleLocked(now time.Time) bool {
 	promised := l.reserved + l.replays.reserved + l.passedBy
 	busy := l.inMemoryLocked() > 0 || l.running > 0 || promised > 0 || l.refilling || !l.nextDue.IsZero() || l.saving || l.dirty
-	if busy || !l.loaded || !l.state.resting(now) {
+	switch {
+	case busy || !l.loaded:
 		return false
-	}
-	if l.breaker == nil {
-		return true
+	case l.ep == nil:
+		return true // the store remembers, and is asked when the endpoint returns
+	case !l.state.resting(now):
+		return false
 	}
 	state, _, _ := l.breaker.State()
 	return state == gate.StateClosed

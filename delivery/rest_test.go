@@ -125,6 +125,26 @@ func TestWhatALaneRemembersOutlivesTheProcess(t *testing.T) {
 	})
 }
 
+func TestAnEndpointThatReturnsIsRemembered(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(t *testing.T, w *world) {
+		router := routeTo{targets: []delivery.Target{to("a")}}
+		w.apply(w.plan(router, w.endpoint("a")))
+		if err := w.e.Pause(context.Background(), "a"); err != nil {
+			t.Fatal(err)
+		}
+		w.apply(w.plan(router))
+		pass(time.Hour)
+		if w.e.Lanes() != 0 {
+			t.Error("a removed endpoint with nothing left has a lane")
+		}
+		w.apply(w.plan(router, w.endpoint("a")))
+		if s, err := w.e.Endpoint("a"); err != nil || !s.State.Paused {
+			t.Errorf("it is not paused: %+v (%v)", s, err)
+		}
+	})
+}
+
 func TestABackupThatRestsIsFound(t *testing.T) {
 	t.Parallel()
 	t.Run("when a breaker opens", func(t *testing.T) {
