@@ -61,7 +61,7 @@ func (e *Engine) deliver(l *lane, j job) (gate.Result, gate.Use) {
 	}
 	t := attempted(d, j.ep, a, v, jitter(), target)
 	if t.Progress.State == Exhausted {
-		e.log.Warn("delivery exhausted", slog.String("delivery", d.ID), slog.String("event", d.Event.ID),
+		e.hot.Warn("delivery exhausted", slog.String("delivery", d.ID), slog.String("event", d.Event.ID),
 			slog.String("endpoint", l.name), slog.String("outcome", a.Outcome), slog.Int("attempts", int(a.N)))
 	}
 	e.settle(d, t)

@@ -89,7 +89,7 @@ func (e *Engine) route(ctx context.Context, plan *Plan, ev *Event) ([]*Delivery,
 			rule = new(RuleError)
 		}
 		e.obs.RuleFailed(ev, rule.Route)
-		e.log.Warn("rule failed", slog.String("event", ev.ID), slog.String("type", ev.Type), slog.Any("error", err))
+		e.hot.Warn("rule failed", slog.String("event", ev.ID), slog.String("type", ev.Type), slog.Any("error", err))
 	}
 	ev.Digest = plan.Router.Digest()
 	ev.Held = decision.Held
