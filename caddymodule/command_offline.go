@@ -2,9 +2,11 @@ package caddymodule
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -66,7 +68,21 @@ func loadOffline(file, adapter string) (*offline, error) {
 		return nil, err
 	}
 	o.set, err = rules.Compile(c)
-	return o, err
+	return o, errors.Join(err, o.app.checkExpressions())
+}
+
+// checkExpressions compiles what the config computes beside its rules.
+func (a *App) checkExpressions() error {
+	_, err := a.buildTransforms()
+	errs := []error{err}
+	for i := range a.Endpoint {
+		e := &a.Endpoint[i]
+		o := e.over(a.Defaults)
+		_, transformErr := buildTransform("endpoint "+strconv.Quote(e.Name), o.Transform, o.TransformPos)
+		_, orderErr := o.order(e.Name)
+		errs = append(errs, transformErr, orderErr)
+	}
+	return errors.Join(errs...)
 }
 
 // adapted turns a configuration into JSON, by the adapter named or the one that its file's name asks for.

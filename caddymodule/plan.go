@@ -61,16 +61,15 @@ func (a *App) buildPlan(ctx caddy.Context) (*delivery.Plan, error) {
 	if err := a.check(); err != nil {
 		return nil, err
 	}
-	router, err := a.buildRouter(ctx)
-	if err != nil {
-		return nil, err
-	}
 	catalog, err := a.loadCatalog()
 	if err != nil {
 		return nil, err
 	}
-	endpoints, err := a.buildEndpoints(ctx)
-	if err != nil {
+	// Whoever mends one rule wants to hear of all that are broken.
+	router, routerErr := a.buildRouter(ctx)
+	transforms, transformsErr := a.buildTransforms()
+	endpoints, endpointsErr := a.buildEndpoints(ctx)
+	if err := errors.Join(routerErr, transformsErr, endpointsErr); err != nil {
 		return nil, err
 	}
 	rate, err := a.RateLimit.settings()
@@ -84,6 +83,7 @@ func (a *App) buildPlan(ctx caddy.Context) (*delivery.Plan, error) {
 	plan := &delivery.Plan{
 		Router:       router,
 		Endpoints:    endpoints,
+		Transforms:   transforms,
 		HeaderPrefix: cmp.Or(a.HeaderPrefix, delivery.DefaultHeaderPrefix),
 		UserAgent:    a.userAgent(),
 		Dedupe:       cmp.Or(time.Duration(a.Dedupe), delivery.DefaultDedupe),

@@ -77,6 +77,7 @@ type lane struct {
 	refillAt  time.Time // not before: a claim failed
 	nextDue   time.Time // no delivery in the store is due before; zero: nothing waits there
 	noted     time.Time // earliest one that came to the store during the present claim
+	unpark    bool      // what is parked in the store is to be tried again
 
 	evac evacuation
 
