@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -13,7 +14,12 @@ import (
 // Compile makes a rule set. Its error is of type Diagnostics and holds every
 // mistake of every route and subscription.
 func Compile(c Config) (*Set, error) {
-	return compile(c, newFamily(), known{conditions: map[string]compiled{}})
+	s, err := compile(c, newFamily(), known{conditions: map[string]compiled{}})
+	if found := checkShapes(&c); len(found) > 0 {
+		ds, _ := errors.AsType[Diagnostics](err)
+		return nil, append(ds, found...)
+	}
+	return s, err
 }
 
 func newFamily() *family { return &family{compiler: newExprCompiler()} }

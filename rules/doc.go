@@ -107,6 +107,13 @@
 // every part with its outcome and the values it read (part.go, explain*.go).
 // [Explanation.Draw] draws that for a terminal.
 //
+// [Set.Check] runs rule tests and counts which outcomes of which parts they saw
+// (check.go, coverage.go, testfile.go), [Set.Lint] finds rules that cannot have
+// been meant (lint.go), by reasoning about conditions that is sound and not
+// complete (logic.go), and [Compare] says which events two sets treat
+// differently (diff.go). With [Config.Shapes], paths that no payload has are
+// mistakes (shapes.go).
+//
 // # Transforms
 //
 // [CompileTransform] makes bodies by the same language. What Go's maps forget,
