@@ -126,7 +126,7 @@ func (g *differ) list(n int) []byte {
 }
 
 func (g *differ) textValue() string {
-	return pickOne(g.generator, "x", "xy", "", "label.a", "1", "y", "x*", "x?")
+	return pickOne(g.generator, "x", "xy", "", "label.a", "1", "y", "x*", "x?", `x"`)
 }
 
 // trials makes a set and, by changing it or compiling another from it, more.
