@@ -158,7 +158,7 @@ func (e *Engine) rerouteWith(plan *Plan) {
 	for e.work.Err() == nil {
 		evs, err := e.store.Undecided(e.work, after, undecidedPage)
 		for _, ev := range evs {
-			if ev.Digest != plan.Router.Digest() { // else these very rules could not decide
+			if ev.Digest != plan.Router.Digest() && !ev.Erased { // else these very rules could not decide
 				err = e.reroute(e.work, plan, ev)
 			}
 			if errors.Is(err, ErrUnavailable) {

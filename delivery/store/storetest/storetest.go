@@ -42,6 +42,7 @@ func Run(t *testing.T, open Open) {
 		{"Lane", laneCases},
 		{"Journal", journalCases},
 		{"Search", searchCases},
+		{"Erase", eraseCases},
 		{"LaneCounts", laneCountsCases},
 		{"Prune", pruneCases},
 		{"Documents", documentCases},
