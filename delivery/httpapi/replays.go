@@ -80,6 +80,8 @@ func repeatProblem(err error) error {
 		return &Problem{Status: http.StatusConflict, Detail: "no endpoint has got this event: name one, or let it be routed again"}
 	case errors.Is(err, delivery.ErrRouted):
 		return &Problem{Status: http.StatusConflict, Detail: "the event is routed: replay it instead"}
+	case errors.Is(err, delivery.ErrErased):
+		return &Problem{Status: http.StatusConflict, Detail: "the payload of the event was erased: there is nothing to send"}
 	case errors.Is(err, delivery.ErrTooLarge):
 		return &Problem{Status: http.StatusConflict, Detail: "the event has as many deliveries as one may have"}
 	case errors.Is(err, delivery.ErrTooManyReplays):

@@ -11,7 +11,7 @@ import (
 func (a *API) routes() []*route {
 	listing := func(more ...string) []string { return append(more, "limit", "cursor") }
 	const conflict, failed, missing = http.StatusConflict, http.StatusPreconditionFailed, http.StatusPreconditionRequired
-	return append(a.replayRoutes(), []*route{
+	return append(append(a.replayRoutes(), a.upkeepRoutes()...), []*route{
 		{pattern: "GET /endpoints", do: a.endpoints, doc: doc{
 			summary: "List endpoints by id", query: listing(), answer: endpointPageView{},
 		}},

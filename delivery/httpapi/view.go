@@ -39,6 +39,8 @@ type eventView struct {
 	TraceID     string `json:"trace_id,omitempty"`
 	TraceURL    string `json:"trace_url,omitempty"`
 	ContentType string `json:"content_type"`
+	// Erased tells that an operator had the payload erased.
+	Erased bool `json:"erased,omitempty"`
 	// Payload is the body every attempt sends: as it is when it is JSON, else PayloadBase64. Neither in lists.
 	Payload       json.RawMessage `json:"payload,omitempty"`
 	PayloadBase64 *string         `json:"payload_base64,omitempty"`
@@ -134,8 +136,9 @@ func viewEvent(ev *delivery.Event, withPayload bool) *eventView {
 	if ev.Span.Sampled() {
 		v.TraceID = hex.EncodeToString(ev.Span.TraceID[:])
 	}
+	v.Erased = ev.Erased
 	switch {
-	case !withPayload:
+	case !withPayload || ev.Erased:
 	case ev.DataEnd > 0 && json.Valid(ev.Body): // checked again: a broken row must not break the whole answer
 		v.Payload = ev.Body
 	default:

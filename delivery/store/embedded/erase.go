@@ -178,7 +178,9 @@ func (s *Store) Scrub(ctx context.Context, from, to uint64) error {
 	for _, r := range [...][2][]byte{
 		{eventKey(from), eventKey(to + 1)},
 		{stepKey(kindTransition, delivery.Key{Seq: from}, 0), stepKey(kindTransition, delivery.Key{Seq: to + 1}, 0)},
-		{{kindWaiting}, {kindWaiting + 1}}, {{kindHanded}, {kindHanded + 1}}, {{kindSuccessor}, {kindSuccessor + 1}}, // ordering keys
+		{{kindWaiting}, {kindWaiting + 1}},
+		{{kindHanded}, {kindHanded + 1}},
+		{{kindSuccessor}, {kindSuccessor + 1}}, // ordering keys
 	} {
 		if err := c.db.Compact(ctx, r[0], r[1], false); err != nil {
 			return c.readError("scrub", err)
