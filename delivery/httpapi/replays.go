@@ -48,7 +48,7 @@ func (a *API) replayRoutes() []*route {
 			summary: "Route an undecided or unrouted event again", query: []string{"tenant"}, answer: eventRecordView{}, refuses: []int{busy, conflict},
 		}},
 		{pattern: "POST /replays", do: plainly(a.startReplay), doc: doc{
-			summary: "Begin a bulk replay or a backfill", body: replayRequest{}, answer: replayView{}, status: accepted, refuses: []int{busy, conflict},
+			summary: "Begin a bulk replay or a backfill", body: replayRequest{}, answer: replayView{}, status: accepted, refuses: []int{busy, conflict, http.StatusNotFound},
 		}},
 		{pattern: "GET /replays", do: plainly(a.replays), doc: doc{
 			summary: "List replays, newest first", query: []string{"limit", "cursor"}, answer: replayPageView{},
