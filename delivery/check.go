@@ -182,14 +182,15 @@ func (c *checking) send(ctx context.Context, d *Delivery, forged bool) said {
 	out := outgoings.Get().(*outgoing)
 	defer out.release()
 	out.begin(ctx, d, c.ep, a)
-	err := c.e.transform(out, c.plan, d, c.ep, a)
-	signed := out.Body
+	signed := d
 	if forged {
-		signed = append(append([]byte(nil), signed...), ' ')
+		event := *d.Event
+		event.Body = append(append([]byte(nil), event.Body...), ' ')
+		other := *d
+		other.Event = &event
+		signed = &other
 	}
-	if err == nil {
-		err = out.sign(c.plan, d, c.ep, a, signed)
-	}
+	err := out.sign(c.plan, signed, c.ep, a)
 	if err == nil {
 		err = out.send(ctx, c.ep)
 	}

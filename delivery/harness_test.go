@@ -1,7 +1,6 @@
 package delivery_test
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -42,7 +41,6 @@ type world struct {
 
 	tracer   delivery.Tracer
 	observer delivery.Observer
-	log      *slog.Logger
 
 	mu      sync.Mutex
 	sends   []sent
@@ -84,7 +82,7 @@ func (w *world) open() {
 		store = w.wrap(w.store)
 	}
 	e, err := delivery.Open(context.Background(), delivery.Config{
-		Store: store, Tracer: w.tracer, Observer: w.observer, Logger: cmp.Or(w.log, slog.New(slog.DiscardHandler)),
+		Store: store, Tracer: w.tracer, Observer: w.observer, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		w.t.Fatal(err)

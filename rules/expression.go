@@ -23,9 +23,7 @@ type exprCompiler struct {
 	check *conf.Config
 	run   *conf.Config
 	paths *paths
-
-	limits *limits
-	atoms  map[string]*atom // those without a program, while a whole set is compiled
+	atoms map[string]*atom // those without a program, while a whole set is compiled
 
 	// plain leaves every atom to the expr machine; the randomized test
 	// compares the two.
@@ -33,7 +31,7 @@ type exprCompiler struct {
 }
 
 func newExprCompiler() *exprCompiler {
-	return &exprCompiler{check: newCheckConfig(), run: newRunConfig(), paths: newPaths(), limits: &conditionLimits}
+	return &exprCompiler{check: newCheckConfig(), run: newRunConfig(), paths: newPaths()}
 }
 
 // plan is the plan of reading what everything compiled so far reads.
@@ -86,7 +84,7 @@ func (c *exprCompiler) parse(text string) (tree *parser.Tree, found []mistake) {
 			tree, found = nil, []mistake{{msg: "the expression cannot be understood"}}
 		}
 	}()
-	if at, problem := checkSource(text, c.limits.source); problem != "" {
+	if at, problem := checkSource(text); problem != "" {
 		return nil, []mistake{{at: at, msg: problem}}
 	}
 	tree, err := parser.ParseWithConfig(text, c.check)
@@ -94,7 +92,7 @@ func (c *exprCompiler) parse(text string) (tree *parser.Tree, found []mistake) {
 		return nil, []mistake{exprMistake(err)}
 	}
 	locate(tree.Node)
-	if found := vet(tree.Node, c.limits); found != nil {
+	if found := vet(tree.Node); found != nil {
 		return nil, found
 	}
 	if _, err := checker.Check(tree, c.check); err != nil {
@@ -116,11 +114,8 @@ func exprMistake(err error) mistake {
 			m.msg = "the expression ends here, but is not complete"
 		} else if t := unexpectedToken.FindStringSubmatch(msg); t != nil {
 			m.msg = "unexpected " + t[1]
-			switch t[1] {
-			case "=":
+			if t[1] == "=" {
 				m.hint = "did you mean ==?"
-			case ":": // braces after a comma begin the body of a loop
-				m.hint = "an object made in a loop stands in parentheses, as in map(data.items, ({\"sku\": .sku}))"
 			}
 		}
 		return m

@@ -20,8 +20,7 @@ type Set struct {
 	environments []string          // the declared ones
 	backups      map[string][]string
 
-	sums   sums
-	digest string // of sums
+	digest sums
 	family *family
 }
 
@@ -39,7 +38,7 @@ type family struct {
 // that of subscriptions does not: it changes nothing but the order of targets.
 // It is stored with deliveries, to tell which rules decided.
 func (s *Set) Digest() string {
-	return s.digest
+	return s.digest.String()
 }
 
 // Paths lists the ways into the payload that the rules read, as they are

@@ -57,10 +57,3 @@ func BenchmarkIngestSingle(b *testing.B) {
 		serve()
 	}
 }
-
-func TestASingleEventCostsFewAllocations(t *testing.T) {
-	// The event, its strings, its body and what the parser needs; a regression to reflection would triple it.
-	if n := testing.AllocsPerRun(200, single()); n > 20 {
-		t.Errorf("%v allocations", n)
-	}
-}

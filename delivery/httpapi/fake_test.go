@@ -84,7 +84,6 @@ type operator interface {
 	Redeliverer
 	Replayer
 	Manager
-	Keeper
 	Documents() delivery.Documents
 	Endpoints() []delivery.EndpointStatus
 	Endpoint(name string) (delivery.EndpointStatus, error)

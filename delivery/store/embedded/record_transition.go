@@ -38,11 +38,7 @@ func appendAttempt(b []byte, a *delivery.Attempt) []byte {
 		b = binary.AppendVarint(b, n)
 	}
 	b = putTime(b, a.RetryAfter)
-	b = putString(b, a.Excerpt)
-	if len(a.BodyHash) == 0 {
-		return b
-	}
-	return putString(b, a.BodyHash)
+	return putString(b, a.Excerpt)
 }
 
 // decodeProgress reads only the progress of a transition, after checking the whole record.
@@ -89,9 +85,6 @@ func (d *decoder) attempt() *delivery.Attempt {
 	a.RetryAfter = d.time()
 	if excerpt := d.bytes(); len(excerpt) > 0 {
 		a.Excerpt = slices.Clone(excerpt)
-	}
-	if len(d.b) > 0 {
-		a.BodyHash = slices.Clone(d.bytes())
 	}
 	return a
 }
