@@ -26,7 +26,7 @@ func (*Admin) CaddyModule() caddy.ModuleInfo {
 
 // Provision implements caddy.Provisioner.
 func (a *Admin) Provision(ctx caddy.Context) error {
-	a.api = http.StripPrefix(adminPath, httpapi.NewAPI(activeEngine, ctx.Slogger()))
+	a.api = http.StripPrefix(adminPath, httpapi.NewAPI(activeEngine, ctx.Slogger()).AllowBackup())
 	return nil
 }
 

@@ -68,6 +68,7 @@ func (o *EndpointOptions) words(block string) words {
 			"backup":        func(d *caddyfile.Dispenser) error { return some(d, &o.Backup) },
 			"rate_limit":    func(d *caddyfile.Dispenser) error { return rateLimit(d, &o.RateLimit) },
 			"ordered_by":    func(d *caddyfile.Dispenser) error { return expression(d, &o.OrderedBy, &o.OrderedByPos) },
+			"transform":     func(d *caddyfile.Dispenser) error { return expression(d, &o.Transform, &o.TransformPos) },
 			"backup_after":  func(d *caddyfile.Dispenser) error { return number(d, &o.BackupAfter, 1, maxTries) },
 			"disable_after": func(d *caddyfile.Dispenser) error { return offOrDuration(d, &o.DisableAfter) },
 			"paused":        func(d *caddyfile.Dispenser) error { return bare(d, &o.Paused) },
@@ -79,9 +80,6 @@ func (o *EndpointOptions) words(block string) words {
 			"oauth2":        o.parseOAuth2,
 		},
 		repeat: []string{"header"},
-		later: []string{
-			"transform",
-		},
 	}
 }
 

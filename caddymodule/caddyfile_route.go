@@ -14,6 +14,7 @@ import (
 //		to <endpoint> [backup <endpoint>…]
 //		pick <expression>
 //		split <endpoint> <weight> <endpoint> <weight>… [by <expression>]
+//		transform <expression>
 //		stop
 //		on_error hold|skip
 //	}
@@ -30,11 +31,11 @@ func (a *App) parseRoute(d *caddyfile.Dispenser) error {
 			"to":        r.parseTo,
 			"pick":      func(d *caddyfile.Dispenser) error { return expression(d, &r.Pick, &r.PickPos) },
 			"split":     r.parseSplit,
+			"transform": func(d *caddyfile.Dispenser) error { return expression(d, &r.Transform, &r.TransformPos) },
 			"stop":      func(d *caddyfile.Dispenser) error { return bare(d, &r.Stop) },
 			"on_error":  func(d *caddyfile.Dispenser) error { return choice(d, &r.OnError, onErrorHold, onErrorSkip) },
 		},
 		repeat: []string{"to"},
-		later:  []string{"transform"},
 	}.parse(d)
 	if err != nil {
 		return err

@@ -111,7 +111,6 @@ func TestOptionsOfLaterVersionsAreRefused(t *testing.T) {
 		"verify":   ":80 {\n\twebhooks_verify {\n\t\t%s\n\t}\n}\n",
 	}
 	endpoint := []string{
-		"transform `data`",
 		"signature rot13", "signature atoship rot13",
 	}
 	options := map[string][]string{
@@ -120,7 +119,6 @@ func TestOptionsOfLaterVersionsAreRefused(t *testing.T) {
 		},
 		"endpoint": endpoint,
 		"defaults": endpoint,
-		"route":    {"transform `data`"},
 		"verify":   {"signature rot13"},
 	}
 	for block, lines := range options {

@@ -2,9 +2,11 @@ package caddymodule
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,7 +14,6 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
 	"github.com/atoship/caddy-webhooks/delivery"
-	"github.com/atoship/caddy-webhooks/delivery/payload"
 	"github.com/atoship/caddy-webhooks/rules"
 )
 
@@ -22,6 +23,8 @@ type offline struct {
 	file string
 	app  *App
 	set  *rules.Set
+
+	types []string // of the catalog; none without one
 }
 
 // loadOffline adapts a configuration file and compiles its rules. An empty name is the Caddyfile here.
@@ -61,12 +64,31 @@ func loadOffline(file, adapter string) (*offline, error) {
 			return nil, fmt.Errorf("%s routes by the module %q; only the rules of `expr` can be looked into", file, router.Module)
 		}
 	}
-	c, err := o.app.rules()
+	catalog, err := o.app.loadCatalog()
 	if err != nil {
 		return nil, err
 	}
+	c, err := o.app.rules(catalog)
+	if err != nil {
+		return nil, err
+	}
+	o.types = c.Types
 	o.set, err = rules.Compile(c)
-	return o, err
+	return o, errors.Join(err, o.app.checkExpressions())
+}
+
+// checkExpressions compiles what the config computes beside its rules.
+func (a *App) checkExpressions() error {
+	_, err := a.buildTransforms()
+	errs := []error{err}
+	for i := range a.Endpoint {
+		e := &a.Endpoint[i]
+		o := e.over(a.Defaults)
+		_, transformErr := buildTransform("endpoint "+strconv.Quote(e.Name), o.Transform, o.TransformPos)
+		_, orderErr := o.order(e.Name)
+		errs = append(errs, transformErr, orderErr)
+	}
+	return errors.Join(errs...)
 }
 
 // adapted turns a configuration into JSON, by the adapter named or the one that its file's name asks for.
@@ -93,19 +115,6 @@ func adapted(config []byte, file, name string) ([]byte, error) {
 
 // event reads an event as ingest does, and fills in what ingest would.
 func (o *offline) event(src []byte) (*rules.Event, error) {
-	env, err := payload.ParseEnvelope(src, payload.Options{Environments: o.app.Environment})
-	if err != nil {
-		return nil, err
-	}
-	ev := &rules.Event{
-		ID: env.ID, Type: env.Type, Environment: env.Environment, Tenant: env.Tenant, Source: env.Source,
-		Timestamp: env.Timestamp, Data: env.Data,
-	}
-	if ev.Environment == "" {
-		ev.Environment = (&delivery.Intake{Environments: o.app.Environment}).DefaultEnvironment()
-	}
-	if ev.Timestamp == "" {
-		ev.Timestamp = time.Now().UTC().Format(time.RFC3339)
-	}
-	return ev, nil
+	intake := delivery.Intake{Environments: o.app.Environment}
+	return intake.RuleEvent(src, time.Now())
 }

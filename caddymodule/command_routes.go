@@ -20,7 +20,7 @@ Tells what the routes and subscriptions of a configuration do with an event,
 without running it.`,
 	}
 	group(cmd)
-	cmd.AddCommand(explainCommand(), testCommand())
+	cmd.AddCommand(explainCommand(), testCommand(), lintCommand(), diffCommand())
 	return cmd
 }
 

@@ -169,3 +169,59 @@ func TestRoutesExplainRefuses(t *testing.T) {
 		})
 	}
 }
+
+func TestRoutesLintAndDiff(t *testing.T) {
+	t.Parallel()
+	clean := writeFile(t, "Caddyfile", routedCaddyfile)
+	catalog := writeFile(t, "events.json", `{"events":[{"type":"label.created","schema":{"properties":{"carrier":{}}}},{"type":"order.paid"}]}`)
+	odd := writeFile(t, "Caddyfile", strings.NewReplacer(
+		"environment production sandbox", "environment production sandbox\n\t\tcatalog "+catalog,
+		"route rest {", "route again {\n\t\t\twhen `event.type == \"label.created\" && event.environment == \"production\"`\n\t\t\tto orders\n\t\t}\n"+
+			"\t\troute typo {\n\t\t\twhen `event.type == \"label.craeted\"`\n\t\t\tto audit\n\t\t}\n\t\troute rest {",
+	).Replace(routedCaddyfile))
+	if out, err := runCommand(t, "", "routes", "lint", "--config", clean); err != nil || out != "nothing found\n" {
+		t.Errorf("%v\n%s", err, out)
+	}
+	out, err := runCommand(t, "", "routes", "lint", "--config", odd)
+	if err == nil || err.Error() != "2 rules should be looked at" {
+		t.Errorf("got %v", err)
+	}
+	for _, want := range []string{
+		odd + ":24: again: labels (" + odd + ":20) sends every event that this one matches to the same endpoints [shadowed]",
+		odd + ":29: typo: there is no event type label.craeted in the catalog [unknown_type]\n    did you mean label.created?",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%q is not in\n%s", want, out)
+		}
+	}
+	unknown := writeFile(t, "Caddyfile", strings.Replace(routedCaddyfile, "environment production sandbox", "catalog "+catalog, 1))
+	text, err := os.ReadFile(unknown)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unknown = writeFile(t, "Caddyfile", strings.Replace(string(text), `event.type startsWith "label."`, `data.carier == "x" && event.type startsWith "label."`, 1))
+	if _, err := runCommand(t, "", "routes", "lint", "--config", unknown); err == nil ||
+		!strings.Contains(err.Error(), `:20: route "labels", when: the schema of label.created has no data.carier; did you mean data.carrier?`) {
+		t.Errorf("got %v", err)
+	}
+
+	changed := writeFile(t, "Caddyfile", strings.Replace(routedCaddyfile, `"production"`+"`", `"sandbox"`+"`", 1))
+	const events = `{"event":"label.created","id":"evt_1","data":{}}
+
+{"event":"price.changed","data":{}}
+`
+	out, err = runCommand(t, events, "routes", "diff", "--config", clean, "--config", changed, "--events", "-")
+	if want := "line 1: label.created, evt_1, production\n  - orders, then orders-dr (labels)\n\n1 of 2 events change their route\n"; err != nil || out != want {
+		t.Errorf("%v\n%s", err, out)
+	}
+	for want, args := range map[string][]string{
+		"two configurations are compared":         {"--config", clean, "--events", "-"},
+		"line 1 of the events: ":                  {"--config", clean, "--config", changed, "--events", "{}"},
+		`required flag(s) "events" not set`:       {"--config", clean, "--config", changed},
+		"reading the configuration: open nowhere": {"--config", clean, "--config", "nowhere", "--events", "-"},
+	} {
+		if _, err := runCommand(t, "", append([]string{"routes", "diff"}, args...)...); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}

@@ -68,6 +68,13 @@ type EndpointOptions struct {
 	// Attempts at once, 1 to 1000; the number grows from 2 as long as the endpoint answers 2xx. Default: `16`.
 	Concurrency int `json:"concurrency,omitempty"`
 
+	// Makes the body to send: an expression that gives any JSON value, evaluated for each attempt. A route's replaces it.
+	// Default: none, the event's own body is sent.
+	Transform string `json:"transform,omitempty"`
+
+	// Where the text of `transform` begins in the Caddyfile it was adapted from, as `file:line`. Default: none.
+	TransformPos string `json:"transform_pos,omitempty"`
+
 	// When to stop trying for a while because the endpoint only fails. Default: 5 failures in a row, or half of at least
 	// 20 attempts within 1m; then nothing is sent for 30s.
 	Breaker *Breaker `json:"breaker,omitempty"`
@@ -213,6 +220,13 @@ type Route struct {
 
 	// Sends each event to one of several endpoints. Default: none.
 	Split *Split `json:"split,omitempty"`
+
+	// Makes the body to send in place of the endpoints' own `transform`: an expression that gives any JSON value, evaluated
+	// for each attempt. Default: none.
+	Transform string `json:"transform,omitempty"`
+
+	// Where the text of `transform` begins in the Caddyfile it was adapted from, as `file:line`. Default: none.
+	TransformPos string `json:"transform_pos,omitempty"`
 
 	// After a match, leave out the routes that follow. Default: `false`.
 	Stop bool `json:"stop,omitempty"`

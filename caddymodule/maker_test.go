@@ -96,6 +96,7 @@ func TestSettingsByAPIAreRefusedWithTheirPlace(t *testing.T) {
 		"a header of our own":          {`{` + url + `,"header":{"X-AtoShip-Event":["x"]}}`, "/header", "X-Atoship-Event"},
 		"an unknown scheme":            {`{` + url + `,"signature":["none"]}`, "/signature", "none"},
 		"a wrong expression":           {`{` + url + `,"ordered_by":"dat.x"}`, "/ordered_by", "dat"},
+		"a wrong transform":            {`{` + url + `,"transform":"dat.x"}`, "/transform", "dat"},
 		"a long description":           {`{` + url + `,"description":"` + strings.Repeat("x", 2000) + `"}`, "/description", "1024"},
 	} {
 		t.Run(name, func(t *testing.T) {

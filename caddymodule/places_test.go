@@ -34,6 +34,13 @@ func TestMistakesAreFoundWhereTheyAre(t *testing.T) {
 					event.wrong2 == "HERE-2"
 				EXPR
 		}
+		endpoint b {
+			url https://b.example/
+			secret {env.X}
+			transform ` + "`{" + `
+				"id": event.wrong6, "HERE-6": 1}` + "`" + `
+			ordered_by ` + "`event.wrong7 + 'HERE-7'`" + `
+		}
 		import snippet one
 		import routes/*.caddy
 		route last {
@@ -52,6 +59,10 @@ route two {
 			or event.wrong4 == "HERE-4"
 		END
 	to a
+	transform <<END
+		{"n": 1,
+			"wrong": event.wrong8, "HERE-8": 2}
+		END
 	split a 1 b 2 by ` + "`event.wrong5 + 'HERE-5'`" + `
 }
 `,
@@ -86,7 +97,7 @@ route two {
 			t.Errorf("%s is not reported at %s:\n%s", wrong, place, err)
 		}
 	}
-	if len(want) != 5 {
+	if len(want) != 8 {
 		t.Errorf("%d places", len(want))
 	}
 }

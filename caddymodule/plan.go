@@ -61,16 +61,15 @@ func (a *App) buildPlan(ctx caddy.Context) (*delivery.Plan, error) {
 	if err := a.check(); err != nil {
 		return nil, err
 	}
-	router, err := a.buildRouter(ctx)
-	if err != nil {
-		return nil, err
-	}
 	catalog, err := a.loadCatalog()
 	if err != nil {
 		return nil, err
 	}
-	endpoints, err := a.buildEndpoints(ctx)
-	if err != nil {
+	// Whoever mends one rule wants to hear of all that are broken.
+	router, routerErr := a.buildRouter(ctx, catalog)
+	transforms, transformsErr := a.buildTransforms()
+	endpoints, endpointsErr := a.buildEndpoints(ctx)
+	if err := errors.Join(routerErr, transformsErr, endpointsErr); err != nil {
 		return nil, err
 	}
 	rate, err := a.RateLimit.settings()
@@ -84,6 +83,7 @@ func (a *App) buildPlan(ctx caddy.Context) (*delivery.Plan, error) {
 	plan := &delivery.Plan{
 		Router:       router,
 		Endpoints:    endpoints,
+		Transforms:   transforms,
 		HeaderPrefix: cmp.Or(a.HeaderPrefix, delivery.DefaultHeaderPrefix),
 		UserAgent:    a.userAgent(),
 		Dedupe:       cmp.Or(time.Duration(a.Dedupe), delivery.DefaultDedupe),
@@ -158,12 +158,12 @@ func placed(pos string, err error) error {
 }
 
 // buildRouter hands routes and subscriptions to the router module.
-func (a *App) buildRouter(ctx caddy.Context) (delivery.Router, error) {
+func (a *App) buildRouter(ctx caddy.Context, catalog delivery.Catalog) (delivery.Router, error) {
 	m, err := load[Router](ctx, a, "RouterRaw", a.RouterRaw == nil, routerNamespace+".expr")
 	if err != nil {
 		return nil, err
 	}
-	c, err := a.rules()
+	c, err := a.rules(catalog)
 	if err != nil {
 		return nil, err
 	}
@@ -175,8 +175,14 @@ func (a *App) buildRouter(ctx caddy.Context) (delivery.Router, error) {
 }
 
 // rules translates routes and subscriptions. Expressions are passed on as they are: braces are part of the language.
-func (a *App) rules() (rules.Config, error) {
+func (a *App) rules(catalog delivery.Catalog) (rules.Config, error) {
 	c := rules.Config{Environments: a.Environment, Backups: make(map[string][]string)}
+	if listed, ok := catalog.(*payload.Catalog); ok {
+		c.Shapes = listed
+		for _, t := range listed.Types() {
+			c.Types = append(c.Types, t.Type)
+		}
+	}
 	if a.Match == matchFirst {
 		c.Mode = rules.MatchFirst
 	}

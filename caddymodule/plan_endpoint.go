@@ -85,6 +85,10 @@ func (a *App) buildEndpoint(ctx caddy.Context, e *Endpoint) (*delivery.Endpoint,
 	if err != nil {
 		return nil, at("/ordered_by", err)
 	}
+	transform, err := buildTransform("endpoint "+strconv.Quote(e.Name), o.Transform, o.TransformPos)
+	if err != nil {
+		return nil, at("/transform", err)
+	}
 	rate, err := o.RateLimit.settings()
 	if err != nil {
 		return nil, at("/rate_limit", fmt.Errorf("rate_limit: %w", err))
@@ -120,6 +124,7 @@ func (a *App) buildEndpoint(ctx caddy.Context, e *Endpoint) (*delivery.Endpoint,
 		BackupAfter:  o.BackupAfter,
 		DisableAfter: time.Duration(valueOr(o.DisableAfter, caddy.Duration(delivery.DefaultDisableAfter))),
 		Order:        order,
+		Transform:    transform,
 		Paused:       o.Paused,
 		TraceContext: o.TraceContext,
 		TraceParent:  o.Trace == traceParent,
@@ -151,6 +156,9 @@ func (o EndpointOptions) over(d *EndpointOptions) EndpointOptions {
 	o.Backup = either(o.Backup, d.Backup)
 	if o.OrderedBy == "" {
 		o.OrderedBy, o.OrderedByPos = d.OrderedBy, d.OrderedByPos
+	}
+	if o.Transform == "" {
+		o.Transform, o.TransformPos = d.Transform, d.TransformPos
 	}
 	o.BackupAfter = cmp.Or(o.BackupAfter, d.BackupAfter)
 	o.RateLimit = cmp.Or(o.RateLimit, d.RateLimit)
@@ -239,6 +247,38 @@ func (o *EndpointOptions) order(endpoint string) (delivery.Keyer, error) {
 		return nil, err
 	}
 	return delivery.RuleKeyer{Expr: key}, nil
+}
+
+// buildTransform compiles a transform; nil without one.
+func buildTransform(subject, text, pos string) (delivery.Transformer, error) {
+	if text == "" {
+		return nil, nil //nolint:nilnil // no transform is no mistake
+	}
+	t, err := rules.CompileTransform(subject, "transform", rules.Expr{Text: text, Pos: parsePos(pos)})
+	if err != nil {
+		return nil, err
+	}
+	return delivery.RuleTransformer{Expr: t}, nil
+}
+
+// buildTransforms compiles the transforms of routes, and reports the mistakes of all of them.
+func (a *App) buildTransforms() (map[string]delivery.Transformer, error) {
+	var out map[string]delivery.Transformer
+	var errs []error
+	for i := range a.Route {
+		r := &a.Route[i]
+		t, err := buildTransform("route "+strconv.Quote(r.Name), r.Transform, r.TransformPos)
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+		case t != nil:
+			if out == nil {
+				out = make(map[string]delivery.Transformer)
+			}
+			out[r.Name] = t
+		}
+	}
+	return out, errors.Join(errs...)
 }
 
 func (o *EndpointOptions) schedule() (retry.Schedule, error) {

@@ -28,6 +28,8 @@ type Attempt struct {
 	// Excerpt holds the first ExcerptBytes of the response body; ResponseBytes is how many were read.
 	Excerpt       []byte
 	ResponseBytes int
+	// BodyHash is the SHA-256 of the body, when a transform made it; nil: it was the event's own.
+	BodyHash []byte
 	// RetryAfter is until when the endpoint asked to be left alone; zero when it did not.
 	RetryAfter time.Time
 	// location is the header of a redirect, for a check's advice; it is not kept.

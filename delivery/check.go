@@ -182,15 +182,14 @@ func (c *checking) send(ctx context.Context, d *Delivery, forged bool) said {
 	out := outgoings.Get().(*outgoing)
 	defer out.release()
 	out.begin(ctx, d, c.ep, a)
-	signed := d
+	err := c.e.transform(out, c.plan, d, c.ep, a)
+	signed := out.Body
 	if forged {
-		event := *d.Event
-		event.Body = append(append([]byte(nil), event.Body...), ' ')
-		other := *d
-		other.Event = &event
-		signed = &other
+		signed = append(append([]byte(nil), signed...), ' ')
 	}
-	err := out.sign(c.plan, signed, c.ep, a)
+	if err == nil {
+		err = out.sign(c.plan, d, c.ep, a, signed)
+	}
 	if err == nil {
 		err = out.send(ctx, c.ep)
 	}

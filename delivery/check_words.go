@@ -264,6 +264,9 @@ func answerStep(ep *Endpoint, a *Attempt) CheckStep {
 	case retry.Outcome(a.Outcome) == retry.Timeout:
 		s.Summary = fmt.Sprintf("a signed test event was not answered within %s", ep.Timeout)
 		s.Advice = "answer 2xx as soon as the event is stored, and process it afterwards"
+	case retry.Outcome(a.Outcome) == retry.TransformError:
+		s.Summary = "the test event could not be transformed: " + cut(a.Detail)
+		s.Advice = "correct the transform; deliveries that it fails for wait until it has changed"
 	case retry.Outcome(a.Outcome) == retry.Local:
 		s.Summary = "the test event could not be sent for a reason on the gateway's side"
 		s.Advice = "nothing is known to be wrong with the endpoint; tell the gateway's operator"

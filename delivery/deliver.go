@@ -61,7 +61,7 @@ func (e *Engine) deliver(l *lane, j job) (gate.Result, gate.Use) {
 	}
 	t := attempted(d, j.ep, a, v, jitter(), target)
 	if t.Progress.State == Exhausted {
-		e.log.Warn("delivery exhausted", slog.String("delivery", d.ID), slog.String("event", d.Event.ID),
+		e.hot.Warn("delivery exhausted", slog.String("delivery", d.ID), slog.String("event", d.Event.ID),
 			slog.String("endpoint", l.name), slog.String("outcome", a.Outcome), slog.Int("attempts", int(a.N)))
 	}
 	e.settle(d, t)
@@ -129,7 +129,10 @@ func (e *Engine) try(ctx context.Context, plan *Plan, d *Delivery, ep *Endpoint,
 	out := outgoings.Get().(*outgoing)
 	defer out.release()
 	out.begin(e.abort, d, ep, a)
-	err := out.sign(plan, d, ep, a)
+	err := e.transform(out, plan, d, ep, a)
+	if err == nil {
+		err = out.sign(plan, d, ep, a, out.Body)
+	}
 	if err == nil {
 		err = out.send(ctx, ep)
 	}
@@ -174,13 +177,16 @@ func (o *outgoing) send(ctx context.Context, ep *Endpoint) error {
 	return err
 }
 
-// sign fills in the headers.
-func (o *outgoing) sign(plan *Plan, d *Delivery, ep *Endpoint, a *Attempt) error {
+// sign fills in the headers, with signatures of the body.
+func (o *outgoing) sign(plan *Plan, d *Delivery, ep *Endpoint, a *Attempt, body []byte) error {
 	h := o.header
 	maps.Copy(h, ep.Header)
-	n := plan.headers()
+	n, contentType := plan.headers(), d.Event.ContentType
+	if a.BodyHash != nil {
+		contentType = "application/json"
+	}
 	for i, v := range [...]struct{ name, value string }{
-		{"Content-Type", d.Event.ContentType},
+		{"Content-Type", contentType},
 		{"User-Agent", plan.UserAgent},
 		{LoopHeader, LoopToken},
 		{n.event, d.Event.Type},
@@ -197,7 +203,7 @@ func (o *outgoing) sign(plan *Plan, d *Delivery, ep *Endpoint, a *Attempt) error
 	if d.Event.Test {
 		h[n.test] = []string{"true"}
 	}
-	o.message = sign.Message{ID: d.Event.ID, Type: d.Event.Type, Timestamp: a.Started, URL: ep.URL, Body: d.Event.Body}
+	o.message = sign.Message{ID: d.Event.ID, Type: d.Event.Type, Timestamp: a.Started, URL: ep.URL, Body: body}
 	if err := ep.Signer.Sign(h, &o.message); err != nil {
 		return &retry.LocalFault{Code: "sign", Err: err}
 	}

@@ -46,6 +46,8 @@ type Endpoint struct {
 	Backups []string
 	// Order makes deliveries at home here that share a key go one at a time, in order of acceptance; nil: in no order.
 	Order Keyer
+	// Transform makes the body to send; nil: the event's own. A route's replaces it.
+	Transform Transformer
 	// BackupAfter moves a delivery on to a backup that is up after so many failed tries here; 0: when the schedule is spent.
 	BackupAfter int
 	// DisableAfter takes the endpoint out of service after nothing but failures for so long; 0: never.
@@ -71,6 +73,8 @@ type Endpoint struct {
 type Plan struct {
 	Router    Router
 	Endpoints map[string]*Endpoint
+	// Transforms make the bodies of deliveries, by the route that asked for them; nil: of none.
+	Transforms map[string]Transformer
 	// HeaderPrefix of our own headers, default X-AtoShip; UserAgent is sent as is.
 	HeaderPrefix, UserAgent string
 	// Dedupe is how long a publisher's event id is remembered.

@@ -23,6 +23,7 @@ type Engine struct {
 	obs    Observer
 	tracer Tracer // nil: none
 	log    *slog.Logger
+	hot    *slog.Logger // for what may happen with every event
 
 	// plan is swapped whole by Apply; nil until the first.
 	plan atomic.Pointer[Plan]
@@ -84,6 +85,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 	if e.log == nil {
 		e.log = slog.Default()
 	}
+	e.hot = newHotLog(e.log.Handler())
 	e.work, e.stopWork = context.WithCancel(context.WithoutCancel(ctx))
 	e.abort, e.stopAbort = context.WithCancel(context.WithoutCancel(ctx))
 	e.fair = gate.NewFair[*lane](limitsOf(DefaultMaxInFlight), gate.RateSettings{})

@@ -35,6 +35,9 @@ type Event struct {
 	// DataStart and DataEnd bound the JSON value of `data` inside Body; both 0 when Body is not our JSON form.
 	DataStart, DataEnd uint32
 
+	// Erased tells that an operator had the payload erased: Body is empty, and nothing can be sent any more.
+	Erased bool
+
 	// Hash identifies the members as the publisher sent them: equal ids with equal hashes are a retry, with unequal ones
 	// a conflict. SHA-256, truncated to 16 bytes.
 	Hash [16]byte

@@ -1,6 +1,7 @@
 package delivery_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -41,6 +42,7 @@ type world struct {
 
 	tracer   delivery.Tracer
 	observer delivery.Observer
+	log      *slog.Logger
 
 	mu      sync.Mutex
 	sends   []sent
@@ -82,7 +84,7 @@ func (w *world) open() {
 		store = w.wrap(w.store)
 	}
 	e, err := delivery.Open(context.Background(), delivery.Config{
-		Store: store, Tracer: w.tracer, Observer: w.observer, Logger: slog.New(slog.DiscardHandler),
+		Store: store, Tracer: w.tracer, Observer: w.observer, Logger: cmp.Or(w.log, slog.New(slog.DiscardHandler)),
 	})
 	if err != nil {
 		w.t.Fatal(err)

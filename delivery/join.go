@@ -62,7 +62,7 @@ func (p *Plan) with(endpoints map[string]*Endpoint, router Router) *Plan {
 		Router: router, Endpoints: endpoints, HeaderPrefix: p.HeaderPrefix, UserAgent: p.UserAgent, Dedupe: p.Dedupe,
 		Expire: p.Expire, Retention: p.Retention, Drain: p.Drain, MaxInFlight: p.MaxInFlight, Rate: p.Rate,
 		MaxPending: p.MaxPending, TraceURL: p.TraceURL, Intake: p.Intake, Egress: p.Egress, PlannedAt: p.PlannedAt,
-		Maker: p.Maker, Keys: p.Keys,
+		Maker: p.Maker, Keys: p.Keys, Transforms: p.Transforms,
 	}
 }
 
@@ -201,6 +201,9 @@ func (e *Engine) use(j *joined, only ...string) {
 		if j.managed[name] != m {
 			m.release()
 		}
+	}
+	if !j.plan.transformsLike(before, only) {
+		e.unpark(lanes)
 	}
 	e.serveLine()
 	if before == nil || before.Router.Digest() != j.plan.Router.Digest() {

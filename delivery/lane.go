@@ -39,6 +39,8 @@ type lane struct {
 	// news. told is set while an open breaker has been in the news.
 	quiet atomic.Int32
 	told  atomic.Bool
+	// opened is set while an open breaker has been in the log.
+	opened atomic.Bool
 	// probePromised is when a delivery was last moved here to probe a half-open breaker (Unix ms), 0 after an attempt.
 	probePromised atomic.Int64
 
@@ -75,6 +77,7 @@ type lane struct {
 	refillAt  time.Time // not before: a claim failed
 	nextDue   time.Time // no delivery in the store is due before; zero: nothing waits there
 	noted     time.Time // earliest one that came to the store during the present claim
+	unpark    bool      // what is parked in the store is to be tried again
 
 	evac evacuation
 
@@ -452,11 +455,14 @@ func (l *lane) publishLocked() {
 
 // breakerChanged is called by the breaker, perhaps while this lane is locked: it only tells.
 func (l *lane) breakerChanged(s gate.State, until time.Time) {
-	attrs := []any{slog.String("endpoint", l.name), slog.String("state", s.String())}
-	if !until.IsZero() {
-		attrs = append(attrs, slog.Time("until", until))
+	switch {
+	case s == gate.StateOpen && !l.opened.Swap(true):
+		l.e.log.Warn("breaker opened", slog.String("endpoint", l.name), slog.Time("probe_at", until))
+	case s == gate.StateClosed && l.opened.Swap(false):
+		l.e.log.Info("breaker closed", slog.String("endpoint", l.name))
+	default: // a probe begins, or failed: every half minute for days
+		l.e.log.Debug("breaker probes", slog.String("endpoint", l.name), slog.String("state", s.String()), slog.Time("until", until))
 	}
-	l.e.log.Info("breaker changed", attrs...)
 	l.newsOfBreaker(s, until)
 }
 

@@ -53,7 +53,7 @@ func (e *Engine) Notify(n Notice) {
 	select {
 	case e.notices <- n:
 	default:
-		e.log.Warn("too many operational events at once: one was dropped", slog.String("type", n.Type), slog.String("endpoint", n.Endpoint))
+		e.hot.Warn("too many operational events at once: one was dropped", slog.String("type", n.Type), slog.String("endpoint", n.Endpoint))
 	}
 }
 
@@ -66,7 +66,7 @@ func (e *Engine) passNotices() {
 		case n := <-e.notices:
 			e.obs.Noticed(n)
 			if err := e.acceptNotice(n); err != nil && e.work.Err() == nil {
-				e.log.Error("an operational event was not stored", slog.String("type", n.Type), slog.String("endpoint", n.Endpoint), slog.Any("error", err))
+				e.hot.Error("an operational event was not stored", slog.String("type", n.Type), slog.String("endpoint", n.Endpoint), slog.Any("error", err))
 			}
 		}
 	}

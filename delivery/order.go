@@ -35,7 +35,7 @@ func (e *Engine) orderKey(ep *Endpoint, ev *Event) string {
 	}
 	key, err := ep.Order.Key(ev)
 	if err != nil {
-		e.log.Warn("ordered_by failed: the delivery goes in no order", slog.String("event", ev.ID), slog.String("type", ev.Type),
+		e.hot.Warn("ordered_by failed: the delivery goes in no order", slog.String("event", ev.ID), slog.String("type", ev.Type),
 			slog.String("endpoint", ep.Name), slog.Any("error", err))
 		return ""
 	}

@@ -90,6 +90,9 @@ func (e *Engine) repeat(ctx context.Context, ev *Event, like []*Delivery) ([]*De
 	if plan == nil || e.work.Err() != nil {
 		return nil, ErrStopping
 	}
+	if ev.Erased {
+		return nil, ErrErased
+	}
 	now := stamp(time.Now())
 	replay := newReplayID(now)
 	ds := make([]*Delivery, len(like))
@@ -145,6 +148,9 @@ func (e *Engine) Route(ctx context.Context, id string, tenant *string) (*EventRe
 	rec, err := e.store.Event(ctx, id, tenant)
 	if err != nil {
 		return nil, err
+	}
+	if rec.Event.Erased {
+		return nil, fmt.Errorf("event %s: %w", id, ErrErased)
 	}
 	if rec.Event.Routing == Routed {
 		return nil, fmt.Errorf("event %s: %w", id, ErrRouted)

@@ -17,7 +17,8 @@ const claimPause = time.Second
 // refillLocked starts claiming from the store when something there is due and half the window is free: one claim is one
 // commit, so small ones would cost a sync for a handful of deliveries. A half-open breaker wants one delivery only.
 func (l *lane) refillLocked(now time.Time) {
-	if l.refilling || l.nextDue.IsZero() || l.nextDue.After(now) || now.Before(l.refillAt) {
+	due := !l.nextDue.IsZero() && !l.nextDue.After(now)
+	if l.refilling || !due && !l.unpark || now.Before(l.refillAt) {
 		return
 	}
 	size := l.windowSize()
@@ -30,7 +31,11 @@ func (l *lane) refillLocked(now time.Time) {
 	}
 	l.refilling = true
 	l.noted = time.Time{}
-	go l.refill(Claim{Now: now, Max: free, MaxBytes: l.e.window.room(claimBytes)})
+	c := Claim{Now: now, Max: free, MaxBytes: l.e.window.room(claimBytes)}
+	if l.unpark {
+		c = parkedClaim(c.Max, c.MaxBytes)
+	}
+	go l.refill(c)
 }
 
 // refill claims once. Whatever reaches the store while it runs is noted by Committed and Queued, so nothing is stranded:
@@ -47,6 +52,12 @@ func (l *lane) refill(c Claim) {
 		return
 	}
 	l.takeInLocked(claimed.Deliveries)
+	if c.After != (Place{}) { // of what is due now nothing was seen
+		l.unpark = claimed.More
+		l.nextDue = earliest(l.nextDue, l.noted)
+		l.pumpLocked()
+		return
+	}
 	l.nextDue = earliest(claimed.Next, l.noted)
 	l.caughtUp = !claimed.More
 	if claimed.More {

@@ -197,7 +197,7 @@ func (run *replayRun) pass() {
 // event plans what is to be repeated of one event.
 func (run *replayRun) event(rec *EventRecord) {
 	plan := run.e.plan.Load()
-	if rec.Event.Test {
+	if rec.Event.Test || rec.Event.Erased {
 		return
 	}
 	for _, like := range run.wanted(plan, rec) {

@@ -89,7 +89,7 @@ func (e *Engine) route(ctx context.Context, plan *Plan, ev *Event) ([]*Delivery,
 			rule = new(RuleError)
 		}
 		e.obs.RuleFailed(ev, rule.Route)
-		e.log.Warn("rule failed", slog.String("event", ev.ID), slog.String("type", ev.Type), slog.Any("error", err))
+		e.hot.Warn("rule failed", slog.String("event", ev.ID), slog.String("type", ev.Type), slog.Any("error", err))
 	}
 	ev.Digest = plan.Router.Digest()
 	ev.Held = decision.Held
@@ -158,7 +158,7 @@ func (e *Engine) rerouteWith(plan *Plan) {
 	for e.work.Err() == nil {
 		evs, err := e.store.Undecided(e.work, after, undecidedPage)
 		for _, ev := range evs {
-			if ev.Digest != plan.Router.Digest() { // else these very rules could not decide
+			if ev.Digest != plan.Router.Digest() && !ev.Erased { // else these very rules could not decide
 				err = e.reroute(e.work, plan, ev)
 			}
 			if errors.Is(err, ErrUnavailable) {

@@ -41,6 +41,8 @@ func attempted(d *Delivery, ep *Endpoint, a *Attempt, v retry.Verdict, random fl
 	case v.AtOnce:
 		p.LocalFaults = saturated(p.LocalFaults)
 		p.Due = now
+	case v.Park:
+		p.Due = parkedDue
 	case !v.Spend:
 		p.LocalFaults = saturated(p.LocalFaults)
 		p.Due = now.Add(retry.LocalBackoff(int(p.LocalFaults)))

@@ -105,9 +105,9 @@ func (s *settler) settle(batch []Settlement) {
 		case errs[i] == nil && !batch[i].Return:
 			s.e.obs.Settled(batch[i].Delivery, &batch[i].Transition)
 		case errors.Is(errs[i], ErrStale):
-			s.e.log.Warn("settlement was stale", slog.String("delivery", batch[i].Delivery.ID))
+			s.e.hot.Warn("settlement was stale", slog.String("delivery", batch[i].Delivery.ID))
 		case errs[i] != nil && !errors.Is(errs[i], ErrUnavailable):
-			s.e.log.Error("recording a transition", slog.String("delivery", batch[i].Delivery.ID), slog.Any("error", errs[i]))
+			s.e.hot.Error("recording a transition", slog.String("delivery", batch[i].Delivery.ID), slog.Any("error", errs[i]))
 		}
 	}
 	if recovered || before >= settleBacklog {

@@ -29,6 +29,9 @@ var (
 // batch × fan-out cannot take the process's memory.
 const MaxBatch = 10_000
 
+// MaxErase bounds the events of one Erase: each is read and written anew by the one commit.
+const MaxErase = 1000
+
 // MaxOrderKey bounds Delivery.OrderKey, in bytes: the ids that things are ordered by fit twice over, and a hostile publisher
 // cannot make every row of its deliveries long.
 const MaxOrderKey = 128
@@ -272,6 +275,11 @@ type Journal interface {
 	// handed over and will end when it comes back, see Queue; so it is when it was cancelled before. With ErrFinal the
 	// delivery had ended already, in the state returned. ErrNotFound: there is no such delivery.
 	Cancel(ctx context.Context, id string) (State, error)
+	// Erase removes the payloads of events: body, ordering keys, and of each attempt what the endpoint answered. An event with
+	// pending deliveries is left as it is and counted, unless cancel says to cancel these; those in the engine's hands are
+	// marked (see Queue), and their attempts leave no excerpt. Events that are gone, or erased already, are passed over.
+	// Durable on return; at most MaxErase events.
+	Erase(ctx context.Context, seqs []uint64, cancel bool) (Erasure, error)
 	// Prune exhausts what is pending past Expire and deletes what was settled before Retention; it works in bounded steps
 	// and returns how many deliveries it expired and how many events it deleted.
 	Prune(ctx context.Context, p Prune) (expired, deleted int, err error)

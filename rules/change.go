@@ -44,6 +44,7 @@ func (s *Set) Change(remove []string, add []Subscription) (*Set, error) {
 	if k.found != nil {
 		return nil, k.found
 	}
+	out.digest = out.sums.String()
 	return &out, nil
 }
 
@@ -53,7 +54,7 @@ func (s *Set) remove(sub *subscription) {
 	if s.root, _ = s.root.without(&f); s.root == nil {
 		s.root = newIndex(nil)
 	}
-	s.digest.subtract(sub.sum())
+	s.sums.subtract(sub.sum())
 }
 
 // add puts a subscription into a set that is being made.
@@ -62,7 +63,7 @@ func (s *Set) add(sub *subscription) {
 	s.nextSub++
 	name := sub.target.Endpoint
 	s.subs = s.subs.with(name, append(slices.Clip(s.subs.get(name)), sub))
-	s.digest.add(sub.sum())
+	s.sums.add(sub.sum())
 	if f := newFiling(&sub.rule); !f.never() {
 		s.root = s.root.with(&f, 0)
 	}

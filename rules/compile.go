@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -13,7 +14,12 @@ import (
 // Compile makes a rule set. Its error is of type Diagnostics and holds every
 // mistake of every route and subscription.
 func Compile(c Config) (*Set, error) {
-	return compile(c, newFamily(), known{conditions: map[string]compiled{}})
+	s, err := compile(c, newFamily(), known{conditions: map[string]compiled{}})
+	if found := checkShapes(&c); len(found) > 0 {
+		ds, _ := errors.AsType[Diagnostics](err)
+		return nil, append(ds, found...)
+	}
+	return s, err
 }
 
 func newFamily() *family { return &family{compiler: newExprCompiler()} }
@@ -31,7 +37,7 @@ func compile(c Config, f *family, old known) (*Set, error) {
 		mode: c.Mode, family: f, endpoints: k.endpoints, environments: c.Environments, backups: c.Backups,
 		routes: make([]route, len(c.Routes)), nextSub: uint64(len(c.Routes)),
 	}
-	s.digest.routes = digestRoutes(c.Mode, c.Routes)
+	s.sums.routes = digestRoutes(c.Mode, c.Routes)
 	all := make([]*rule, 0, len(c.Routes)+len(c.Subscriptions))
 	names := map[string]bool{}
 	for i := range c.Routes {
@@ -52,7 +58,7 @@ func compile(c Config, f *family, old known) (*Set, error) {
 		sub := k.subscription(&c.Subscriptions[i])
 		sub.order = s.nextSub
 		s.nextSub++
-		s.digest.add(sub.sum())
+		s.sums.add(sub.sum())
 		subs[sub.target.Endpoint] = append(subs[sub.target.Endpoint], sub)
 		all = append(all, &sub.rule)
 	}
@@ -64,6 +70,7 @@ func compile(c Config, f *family, old known) (*Set, error) {
 		bySub = append(bySub, hashed[string, []*subscription]{keyHash(name), name, list})
 	}
 	s.subs = tableOf(bySub)
+	s.digest = s.sums.String()
 	s.root = newIndex(all)
 	s.plan = planOfRules(f.compiler.paths, s.routes, all)
 	return s, nil

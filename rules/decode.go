@@ -15,8 +15,11 @@ var errPayload = &safeError{msg: "the payload is not valid JSON"}
 // is most of the cost of an event: this takes less than half the time.
 // It accepts exactly what encoding/json accepts, except deeper nesting and
 // numbers beyond float64.
-func decode(b []byte) (any, error) {
-	d := decoder{scanner{b: b}}
+func decode(b []byte) (any, error) { return decodeNoting(b, nil) }
+
+// decodeNoting is decode, noting the order of members.
+func decodeNoting(b []byte, order keyOrder) (any, error) {
+	d := decoder{scanner{b: b}, order}
 	v, ok := d.value(0)
 	d.space()
 	if !ok || d.i != len(d.b) {
@@ -25,7 +28,10 @@ func decode(b []byte) (any, error) {
 	return v, nil
 }
 
-type decoder struct{ scanner }
+type decoder struct {
+	scanner
+	order keyOrder
+}
 
 func (d *decoder) value(depth int) (any, bool) {
 	if depth > maxJSONDepth {
@@ -56,6 +62,7 @@ func (d *decoder) object(depth int) (any, bool) {
 		d.i++
 		return m, true
 	}
+	var keys []string // noted only if asked for
 	for {
 		if d.next() != '"' {
 			return nil, false
@@ -70,11 +77,15 @@ func (d *decoder) object(depth int) (any, bool) {
 			return nil, false
 		}
 		m[k] = v
+		if d.order != nil {
+			keys = append(keys, k)
+		}
 		again, ok := d.more('}')
 		if !ok {
 			return nil, false
 		}
 		if !again {
+			d.order.set(m, keys)
 			return m, true
 		}
 	}

@@ -107,12 +107,28 @@
 // every part with its outcome and the values it read (part.go, explain*.go).
 // [Explanation.Draw] draws that for a terminal.
 //
+// [Set.Check] runs rule tests and counts which outcomes of which parts they saw
+// (check.go, coverage.go, testfile.go), [Set.Lint] finds rules that cannot have
+// been meant (lint.go), by reasoning about conditions that is sound and not
+// complete (logic.go), and [Compare] says which events two sets treat
+// differently (diff.go). With [Config.Shapes], paths that no payload has are
+// mistakes (shapes.go).
+//
+// # Transforms
+//
+// [CompileTransform] makes bodies by the same language. What Go's maps forget,
+// the order in which members stand, is kept (object.go).
+//
 // # Bounds
 //
 // Expressions may come from people who should not be able to slow the gateway
 // down. Their text, nesting, size and vocabulary are bounded when compiled
-// (limits.go, vet.go), and each evaluation has a step budget, charged for every
-// loop and for every operation whose cost grows with the event (machine.go).
-// Evaluation is a pure function of the event: there is no clock, no
-// environment, no randomness and no iteration in map order.
+// (limits.go, vet.go). Each evaluation has a budget of 100,000 steps, some 10
+// ms, charged for every loop and for every operation whose cost grows with the
+// event, and room for 900 KiB of text and lists that it makes (machine.go). A
+// loop is charged for all its elements before it begins: a condition with two
+// look-ups per element reaches some 8,000 elements, unless it is one of the
+// forms that are evaluated without the expr machine. Evaluation is a pure
+// function of the event: there is no clock, no environment, no randomness and
+// no iteration in map order.
 package rules

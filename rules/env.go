@@ -86,13 +86,13 @@ var offered = map[string]cost{
 
 	"upper": pieces, "lower": pieces, "trimPrefix": linear, "trimSuffix": linear,
 	"indexOf": linear, "lastIndexOf": linear, "hasPrefix": linear, "hasSuffix": linear,
-	"split": pieces, "splitAfter": pieces, "toBase64": linear, "fromBase64": linear,
+	"toBase64": linear, "fromBase64": linear,
 
 	"first": free, "last": free, "get": free, "take": free,
 	"reverse": linear, "concat": linear, "flatten": deep,
 
 	// Replaced by functions of ours that charge for what they make.
-	"trim": free, "replace": free, "join": free, "keys": free, "values": free,
+	"trim": free, "split": free, "splitAfter": free, "replace": free, "join": free, "keys": free, "values": free,
 }
 
 // functionNames are all names that can be called, sorted.

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -104,7 +105,8 @@ func (g *differ) event(t testing.TB) *Event {
 		b = b[:len(b)-1]
 	case 2, 3: // a name twice
 		again, _ := json.Marshal(g.value(3))
-		b = fmt.Appendf(nil, `{"a":%s,"b":%s,"a":%s}`, again, g.list(20), b)
+		list := bytes.ReplaceAll(g.list(20), []byte(`{"a":`), []byte(`{"a":"x","a":`))
+		b = fmt.Appendf(nil, `{"a":%s,"b":%s,"a":%s}`, again, list, b)
 	}
 	return &Event{
 		ID: g.textValue(), Type: pickOne(g.generator, "x", "xy", "label.a", "label.", "label", "label.a.b", ""), Tenant: g.textValue(),
@@ -126,7 +128,7 @@ func (g *differ) list(n int) []byte {
 }
 
 func (g *differ) textValue() string {
-	return pickOne(g.generator, "x", "xy", "", "label.a", "1", "y", "x*", "x?")
+	return pickOne(g.generator, "x", "xy", "", "label.a", "1", "y", "x*", "x?", `x"`)
 }
 
 // trials makes a set and, by changing it or compiling another from it, more.

@@ -23,7 +23,9 @@ type exprCompiler struct {
 	check *conf.Config
 	run   *conf.Config
 	paths *paths
-	atoms map[string]*atom // those without a program, while a whole set is compiled
+
+	limits *limits
+	atoms  map[string]*atom // those without a program, while a whole set is compiled
 
 	// plain leaves every atom to the expr machine; the randomized test
 	// compares the two.
@@ -31,7 +33,7 @@ type exprCompiler struct {
 }
 
 func newExprCompiler() *exprCompiler {
-	return &exprCompiler{check: newCheckConfig(), run: newRunConfig(), paths: newPaths()}
+	return &exprCompiler{check: newCheckConfig(), run: newRunConfig(), paths: newPaths(), limits: &conditionLimits}
 }
 
 // plan is the plan of reading what everything compiled so far reads.
@@ -84,7 +86,7 @@ func (c *exprCompiler) parse(text string) (tree *parser.Tree, found []mistake) {
 			tree, found = nil, []mistake{{msg: "the expression cannot be understood"}}
 		}
 	}()
-	if at, problem := checkSource(text); problem != "" {
+	if at, problem := checkSource(text, c.limits.source); problem != "" {
 		return nil, []mistake{{at: at, msg: problem}}
 	}
 	tree, err := parser.ParseWithConfig(text, c.check)
@@ -92,7 +94,7 @@ func (c *exprCompiler) parse(text string) (tree *parser.Tree, found []mistake) {
 		return nil, []mistake{exprMistake(err)}
 	}
 	locate(tree.Node)
-	if found := vet(tree.Node); found != nil {
+	if found := vet(tree.Node, c.limits); found != nil {
 		return nil, found
 	}
 	if _, err := checker.Check(tree, c.check); err != nil {
@@ -114,8 +116,11 @@ func exprMistake(err error) mistake {
 			m.msg = "the expression ends here, but is not complete"
 		} else if t := unexpectedToken.FindStringSubmatch(msg); t != nil {
 			m.msg = "unexpected " + t[1]
-			if t[1] == "=" {
+			switch t[1] {
+			case "=":
 				m.hint = "did you mean ==?"
+			case ":": // braces after a comma begin the body of a loop
+				m.hint = "an object made in a loop stands in parentheses, as in map(data.items, ({\"sku\": .sku}))"
 			}
 		}
 		return m

@@ -20,9 +20,9 @@ const (
 	fnPeek    = "@peek"    // (path) the same where missing is expected
 	fnMember  = "@member"  // (value, key) value[key]; remembers when it is missing
 	fnPeekAt  = "@peekAt"  // (value, key) the same where missing is expected
-	fnLoop    = "@loop"    // (list, steps) the list, after charging steps for each element
-	fnUse     = "@use"     // (value, unit) the value, after charging for its length
-	fnUseDeep = "@useDeep" // (value) the value, after charging for everything inside
+	fnLoop    = "@loop"    // (list, steps, room) the list, after charging for each element
+	fnUse     = "@use"     // (value, unit, room) the value, after charging for its length
+	fnUseDeep = "@useDeep" // (value, room) the value, after charging for everything inside
 	fnIn      = "@in"      // (value, container)
 	fnMatches = "@matches" // (text, *regexProgram)
 	fnGlob    = "@glob"    // (*globPattern, text)
@@ -32,7 +32,9 @@ const (
 	fnHash    = "@hash"    // (value, n)
 	fnTrim    = "@trim"    // (text[, cutset])
 	fnReplace = "@replace" // (text, old, new[, n])
+	fnSplit   = "@split"   // (text, separator, keep the separators[, n])
 	fnJoin    = "@join"    // (list[, glue])
+	fnObject  = "@object"  // (names, value…)
 	fnKeys    = "@keys"    // (object) sorted
 	fnValues  = "@values"  // (object) in the order of keys
 )
@@ -97,10 +99,17 @@ var functions = map[string]function{
 	},
 	fnLoop: loop,
 	fnUse: func(m *machine, a []any) (any, error) {
+		if err := m.grow(length(a[0]) * a[2].(int)); err != nil {
+			return nil, err
+		}
 		return a[0], m.charge(size(a[0], a[1].(int)))
 	},
 	fnUseDeep: func(m *machine, a []any) (any, error) {
-		return a[0], m.charge(deepSize(a[0], maxSteps))
+		n := deepSize(a[0], maxSteps)
+		if err := m.grow(n * a[1].(int)); err != nil {
+			return nil, err
+		}
+		return a[0], m.charge(n)
 	},
 	fnIn:      in,
 	fnMatches: matches,
@@ -119,7 +128,9 @@ var functions = map[string]function{
 	fnHash:    bucket,
 	fnTrim:    trim,
 	fnReplace: replace,
+	fnSplit:   splitText,
 	fnJoin:    join,
+	fnObject:  makeObject,
 	fnKeys: func(m *machine, a []any) (any, error) {
 		keys, _, err := sortedKeys(m, a[0])
 		return keys, err
@@ -167,7 +178,11 @@ var errMissing = &safeError{msg: "expected array, got missing"}
 func loop(m *machine, a []any) (any, error) {
 	switch a[0].(type) {
 	case []any, []string:
-		return a[0], m.charge(size(a[0], 1) * a[1].(int))
+		n := length(a[0])
+		if err := m.grow(n * a[2].(int)); err != nil {
+			return nil, err
+		}
+		return a[0], m.charge(n * a[1].(int))
 	case nil:
 		return nil, errMissing
 	}

@@ -13,19 +13,18 @@ func TestListsBelowLists(t *testing.T) {
 	t.Parallel()
 	const n = 12
 	var c Config
-	var texts []string
+	var as, bs []string
 	for i := range n {
-		texts = append(texts, fmt.Sprintf(`"t%02d"`, i))
+		as, bs = append(as, fmt.Sprintf(`"t%02d"`, i)), append(bs, fmt.Sprintf(`"u%02d"`, i))
 		for j := range n {
 			name := fmt.Sprintf("r%d-%d", i, j)
 			c.Endpoints = append(c.Endpoints, name)
 			c.Routes = append(c.Routes, Route{
-				Name: name, When: when(fmt.Sprintf(`any(data.a, # == "t%02d") and "t%02d" in data.b`, i, j)), To: to(name),
+				Name: name, When: when(fmt.Sprintf(`any(data.a, # == "t%02d") and "u%02d" in data.b`, i, j)), To: to(name),
 			})
 		}
 	}
-	list := "[" + strings.Join(texts, ",") + "]"
-	d := mustCompile(t, c).Match(&Event{Data: fmt.Appendf(nil, `{"a":%s,"b":%s}`, list, list)})
+	d := mustCompile(t, c).Match(&Event{Data: fmt.Appendf(nil, `{"a":[%s],"b":[%s]}`, strings.Join(as, ","), strings.Join(bs, ","))})
 	if len(d.Targets) != n*n || len(d.Errors) > 0 {
 		t.Errorf("%d targets and %d errors, want %d targets", len(d.Targets), len(d.Errors), n*n)
 	}

@@ -28,13 +28,16 @@ func cidr(_ *machine, a []any) (any, error) {
 // satisfies compares versions as SemVer 2.0.0 orders them. Short forms (1.2)
 // and a leading v are understood. Pre-releases satisfy only constraints that
 // name one.
-func satisfies(_ *machine, a []any) (any, error) {
+func satisfies(m *machine, a []any) (any, error) {
 	s, err := textOrMissing(a[0])
 	if s == nil {
 		return nil, err
 	}
 	if len(*s) > maxVersion {
 		return nil, &safeError{msg: "this is not a version"}
+	}
+	if err := m.grow(versionRoom); err != nil {
+		return nil, err
 	}
 	v, err := semver.NewVersion(*s)
 	if err != nil {
@@ -61,6 +64,9 @@ func bucket(m *machine, a []any) (any, error) {
 		return nil, wrongType("string or int", a[0])
 	}
 	if err := m.charge(size(s, bytesPerStep)); err != nil {
+		return nil, err
+	}
+	if err := m.grow(len(s)); err != nil {
 		return nil, err
 	}
 	return int(hashOf(s) % uint64(n)), nil
@@ -106,10 +112,43 @@ func replace(m *machine, a []any) (any, error) {
 			return nil, wrongType("int", a[3])
 		}
 	}
-	if err := m.charge((len(s[0]) + strings.Count(s[0], s[1])*len(s[2])) / bytesPerStep); err != nil {
+	made := len(s[0]) + strings.Count(s[0], s[1])*len(s[2])
+	if err := m.charge(made / bytesPerStep); err != nil {
+		return nil, err
+	}
+	if err := m.grow(made); err != nil {
 		return nil, err
 	}
 	return strings.Replace(s[0], s[1], s[2], n), nil
+}
+
+// splitText is expr's split and splitAfter. It can make a text of every byte.
+func splitText(m *machine, a []any) (any, error) {
+	s, err := texts(a[:2])
+	if err != nil {
+		return nil, err
+	}
+	n := -1
+	if len(a) == 4 {
+		var ok bool
+		if n, ok = a[3].(int); !ok {
+			return nil, wrongType("int", a[3])
+		}
+	}
+	if err := m.charge(len(s[0]) / bytesPerPiece); err != nil {
+		return nil, err
+	}
+	pieces := strings.Count(s[0], s[1]) + 1
+	if n >= 0 {
+		pieces = min(pieces, n)
+	}
+	if err := m.grow(pieces * valueRoom); err != nil {
+		return nil, err
+	}
+	if a[2].(bool) {
+		return strings.SplitAfterN(s[0], s[1], n), nil
+	}
+	return strings.SplitN(s[0], s[1], n), nil
 }
 
 // join is expr's. A list can hold the same text many times.
@@ -138,6 +177,9 @@ func join(m *machine, a []any) (any, error) {
 	if err := m.charge(total / bytesPerStep); err != nil {
 		return nil, err
 	}
+	if err := m.grow(total); err != nil {
+		return nil, err
+	}
 	return strings.Join(list, sep), nil
 }
 
@@ -161,6 +203,9 @@ func sortedKeys(m *machine, v any) ([]any, map[string]any, error) {
 		return nil, nil, wrongType("object", v)
 	}
 	if err := m.charge(4 * len(object)); err != nil {
+		return nil, nil, err
+	}
+	if err := m.grow(3 * valueRoom * len(object)); err != nil {
 		return nil, nil, err
 	}
 	keys := make([]any, 0, len(object))

@@ -7,18 +7,10 @@ import (
 )
 
 const (
-	// maxSource is the length of an expression in bytes. It bounds the time
-	// and the stack that the parser can take.
-	maxSource = 4 << 10
-
 	// maxNesting is how deep parentheses, brackets and braces may nest. The
 	// parser recurses on them; a megabyte of "(" ends a Go process in a stack
 	// overflow that cannot be recovered, so this is counted before parsing.
 	maxNesting = 64
-
-	// maxNodes is the size of the syntax tree. It bounds what one evaluation
-	// outside loops can cost.
-	maxNodes = 250
 
 	// maxSteps is the budget of one evaluation. A step is worth about 100 ns,
 	// so the dearest expression is stopped after some 10 ms.
@@ -60,11 +52,48 @@ const (
 	maxJSONDepth = 256
 )
 
+// limits are what one kind of expression may be, and what evaluating it once
+// may cost.
+type limits struct {
+	// source is the length of the text in bytes. It bounds the time and the
+	// stack that the parser can take.
+	source int
+	// nodes is the size of the syntax tree. It bounds what one evaluation
+	// outside loops can cost.
+	nodes int
+	// loops is how deep loops may lie inside one another.
+	loops int
+	// room is how many bytes of text, lists and objects may be made.
+	room int
+}
+
+var (
+	conditionLimits = limits{source: 4 << 10, nodes: 250, loops: 1, room: 900 << 10} // 124 KiB are left to the machine itself
+
+	// A transform writes a whole body, of maxOutput at most, out of parts that
+	// are made first.
+	transformLimits = limits{source: 16 << 10, nodes: 1000, loops: 2, room: 4 << 20}
+)
+
+// maxOutput is the largest body a transform may make, in bytes of JSON.
+const maxOutput = 1 << 20
+
+// The room that is charged beside what a text or list itself takes, in bytes.
+const (
+	callRoom   = 56  // the arguments of a call, and boxing its result
+	listRoom   = 24  // a list, beside its elements
+	objectRoom = 320 // an object of a few members
+	memberRoom = 48  // each of its members
+	valueRoom  = 16  // an element of a list
+
+	versionRoom = 512 // a version, taken apart
+)
+
 // checkSource refuses texts that must not reach the parser. It returns the
 // offset of the place, in characters, and "" when there is nothing to refuse.
-func checkSource(text string) (at int, problem string) {
-	if len(text) > maxSource {
-		return 0, fmt.Sprintf("the expression is %d bytes long; at most %d are allowed", len(text), maxSource)
+func checkSource(text string, most int) (at int, problem string) {
+	if len(text) > most {
+		return 0, fmt.Sprintf("the expression is %d bytes long; at most %d are allowed", len(text), most)
 	}
 	if !utf8.ValidString(text) {
 		return 0, "the expression is not valid UTF-8"

@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"fmt"
+
 	"github.com/expr-lang/expr/vm"
 )
 
@@ -20,13 +22,17 @@ type machine struct {
 	scratch      []byte // texts that had escapes
 	marks        []int  // of the lists, before the element being read
 
+	order keyOrder // of the members of objects; nil: nobody asks
+
 	vm      vm.VM
+	limits  *limits
 	steps   int  // left of the budget of this evaluation
+	room    int  // likewise, in bytes that may be made
 	missing bool // this evaluation read a missing value
 }
 
 func newMachine(p *plan) *machine {
-	return &machine{plan: p}
+	return &machine{plan: p, limits: &conditionLimits}
 }
 
 // release forgets the event, so that a pooled machine keeps no payload alive.
@@ -49,7 +55,7 @@ func (m *machine) read(p *path) any {
 	}
 	s := &m.slots[p.slot]
 	if !s.isBoxed {
-		s.boxed, s.isBoxed = s.box(), true
+		s.boxed, s.isBoxed = s.box(m.order), true
 	}
 	return s.boxed
 }
@@ -65,13 +71,21 @@ func (m *machine) text(p *path) (string, bool) {
 
 // begin starts the budget of one evaluation.
 func (m *machine) begin() {
-	m.steps = maxSteps
+	m.steps, m.room = maxSteps, m.limits.room
 }
 
 // charge takes n steps from the budget.
 func (m *machine) charge(n int) error {
 	if m.steps -= n; m.steps < 0 {
 		return errSteps
+	}
+	return nil
+}
+
+// grow takes n bytes from the room that an evaluation has for what it makes.
+func (m *machine) grow(n int) error {
+	if m.room -= n; m.room < 0 {
+		return &safeError{msg: fmt.Sprintf("stopped after making %d KiB of text and lists", m.limits.room>>10), always: true}
 	}
 	return nil
 }
@@ -85,6 +99,9 @@ func (m *machine) run(p *vm.Program) (any, *failure) {
 	}
 	return out, nil
 }
+
+// length is the number of bytes of a text, of elements or members.
+func length(v any) int { return size(v, 1) }
 
 // size is what a function with linear time pays for a value.
 func size(v any, perStep int) int {

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/Masterminds/semver/v3"
 	"github.com/expr-lang/expr/ast"
@@ -83,9 +84,7 @@ func (w *rewriter) node(n ast.Node) ast.Node {
 	case *ast.ArrayNode:
 		return at(n, &ast.ArrayNode{Nodes: w.all(x.Nodes)})
 	case *ast.MapNode:
-		return at(n, &ast.MapNode{Pairs: w.all(x.Pairs)})
-	case *ast.PairNode:
-		return at(n, &ast.PairNode{Key: w.node(x.Key), Value: w.node(x.Value)})
+		return w.object(x)
 	}
 	// vetter lets nothing else through.
 	return n
@@ -111,6 +110,16 @@ func (w *rewriter) place(n ast.Node, read, member string) ast.Node {
 	return w.node(n)
 }
 
+// object rewrites an object into a call that remembers the order of its members.
+func (w *rewriter) object(x *ast.MapNode) ast.Node {
+	keys, args := make([]string, len(x.Pairs)), make([]ast.Node, len(x.Pairs))
+	for i, p := range x.Pairs {
+		pair := p.(*ast.PairNode)
+		keys[i], args[i] = pair.Key.(*ast.StringNode).Value, w.node(pair.Value)
+	}
+	return call(x, fnObject, append([]ast.Node{constant(x, keys)}, args...)...)
+}
+
 // peek rewrites a part whose value may well be missing.
 func (w *rewriter) peek(n ast.Node) ast.Node {
 	if isPlace(n) {
@@ -133,18 +142,18 @@ func (w *rewriter) binary(x *ast.BinaryNode) ast.Node {
 	switch x.Operator {
 	case "==", "!=":
 		if !isScalar(x.Left) && !isScalar(x.Right) {
-			left = call(x.Left, fnUseDeep, left)
+			left = call(x.Left, fnUseDeep, left, constant(x.Left, 0))
 		}
 	case "<", ">", "<=", ">=":
 		if !isScalar(x.Left) && !isScalar(x.Right) {
-			left = w.use(x.Left, left, linear)
+			left = w.use(x.Left, left, linear, 0)
 		}
 	case "contains":
-		left = w.use(x.Left, left, linear)
+		left = w.use(x.Left, left, linear, 0)
 	case "startsWith", "endsWith":
-		right = w.use(x.Right, right, linear)
+		right = w.use(x.Right, right, linear, 0)
 	case "+":
-		left, right = w.use(x.Left, left, linear), w.use(x.Right, right, linear)
+		left, right = w.use(x.Left, left, linear, 1), w.use(x.Right, right, linear, 1)
 	case "??":
 		left = w.peek(x.Left)
 	case "in":
@@ -157,18 +166,19 @@ func (w *rewriter) binary(x *ast.BinaryNode) ast.Node {
 	return at(x, &ast.BinaryNode{Operator: x.Operator, Left: left, Right: right})
 }
 
-// use charges for an operand before it is used.
-func (w *rewriter) use(old, n ast.Node, c cost) ast.Node {
+// use charges for an operand before it is used: steps, and room for each byte
+// of text, element or step of what is made of it.
+func (w *rewriter) use(old, n ast.Node, c cost, room int) ast.Node {
 	if isScalar(old) && literalBytes(old) <= bytesPerStep {
 		return n
 	}
 	switch c {
 	case linear:
-		return call(old, fnUse, n, constant(old, bytesPerStep))
+		return call(old, fnUse, n, constant(old, bytesPerStep), constant(old, room))
 	case pieces:
-		return call(old, fnUse, n, constant(old, bytesPerPiece))
+		return call(old, fnUse, n, constant(old, bytesPerPiece), constant(old, room))
 	case deep:
-		return call(old, fnUseDeep, n)
+		return call(old, fnUseDeep, n, constant(old, room))
 	default:
 		return n
 	}
@@ -238,6 +248,17 @@ var replaced = map[string]string{
 	"trim": fnTrim, "replace": fnReplace, "join": fnJoin, "keys": fnKeys, "values": fnValues, "get": fnMember,
 }
 
+// made is what functions make, in bytes for each byte of text, element or step
+// of their arguments. Those that are not here make next to nothing.
+var made = map[string]int{
+	"upper": 2, "lower": 2, // a few characters get longer
+	"toBase64": 3, "fromBase64": 1,
+	"concat":  5 * valueRoom, // it grows as it goes
+	"reverse": valueRoom,
+	"max":     valueRoom, "min": valueRoom, "mean": valueRoom, "median": 2 * valueRoom,
+	"flatten": 2 * valueRoom, "string": 2 * bytesPerStep,
+}
+
 func (w *rewriter) builtin(x *ast.BuiltinNode) ast.Node {
 	args := w.all(x.Arguments)
 	switch x.Name {
@@ -249,11 +270,14 @@ func (w *rewriter) builtin(x *ast.BuiltinNode) ast.Node {
 	if name, ok := replaced[x.Name]; ok {
 		return call(x, name, args...)
 	}
+	if x.Name == "split" || x.Name == "splitAfter" {
+		return call(x, fnSplit, slices.Insert(args, 2, constant(x, x.Name == "splitAfter"))...)
+	}
 	for i, a := range x.Arguments {
-		args[i] = w.use(a, args[i], offered[x.Name])
+		args[i] = w.use(a, args[i], offered[x.Name], made[x.Name])
 	}
 	if loops[x.Name] {
-		args[0] = call(x.Arguments[0], fnLoop, args[0], constant(x, bodySteps(x)))
+		args[0] = call(x.Arguments[0], fnLoop, args[0], constant(x, bodySteps(x)), constant(x, turnRoom(x.Name, args[1:])))
 	}
 	return at(x, &ast.BuiltinNode{Name: x.Name, Arguments: args})
 }
@@ -272,4 +296,37 @@ func bodySteps(x *ast.BuiltinNode) int {
 		steps += countNodes(body)/nodesPerStep + literalBytes(body)/bytesPerStep
 	}
 	return steps
+}
+
+// turnRoom is how much one turn of a loop makes that is not charged where it is
+// made. Its body has been rewritten.
+func turnRoom(loop string, bodies []ast.Node) int {
+	room := 0
+	if loop == "map" || loop == "filter" {
+		room = 4 * valueRoom // on the machine's stack, which grows as it goes, then in the list
+	}
+	for _, b := range bodies {
+		room += nodeRoom(b)
+	}
+	return room
+}
+
+func nodeRoom(n ast.Node) int {
+	room := 0
+	switch x := n.(type) {
+	case *ast.CallNode:
+		room = callRoom
+	case *ast.BuiltinNode, *ast.SliceNode:
+		room = valueRoom
+	case *ast.BinaryNode, *ast.UnaryNode:
+		room = valueRoom / 2 // a number on the heap
+	case *ast.ArrayNode:
+		room = listRoom + valueRoom*len(x.Nodes)
+	}
+	for _, c := range children(n) {
+		if c != nil {
+			room += nodeRoom(c)
+		}
+	}
+	return room
 }

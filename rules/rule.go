@@ -56,9 +56,9 @@ type Chain struct {
 
 // Share is an endpoint's part of a split.
 type Share struct {
-	Endpoint string
+	Endpoint string `json:"endpoint"`
 	// Weight is the endpoint's share of the sum of all weights. 0: none.
-	Weight int
+	Weight int `json:"weight"`
 }
 
 // Route is one routing rule.
@@ -115,6 +115,11 @@ type Config struct {
 	// Backups are the default chains of endpoints, by name. Explanations, rule
 	// tests and comparisons show them; Match leaves them to its caller.
 	Backups map[string][]string
+	// Types are the event types that there are, Shapes knows their payloads: a
+	// path that no payload of the types a rule sees can hold is a mistake.
+	// Empty, nil: nothing is known.
+	Types  []string
+	Shapes Shapes
 	// Environments are the declared environment names; a subscription may
 	// name no others. Empty: any name.
 	Environments []string

@@ -20,7 +20,8 @@ type Set struct {
 	environments []string          // the declared ones
 	backups      map[string][]string
 
-	digest sums
+	sums   sums
+	digest string // of sums
 	family *family
 }
 
@@ -38,7 +39,7 @@ type family struct {
 // that of subscriptions does not: it changes nothing but the order of targets.
 // It is stored with deliveries, to tell which rules decided.
 func (s *Set) Digest() string {
-	return s.digest.String()
+	return s.digest
 }
 
 // Paths lists the ways into the payload that the rules read, as they are

@@ -228,14 +228,17 @@ func trieOf[K comparable, V any](all []hashed[K, V], shift int) *trie[K, V] {
 		n.has |= 1 << digit(&all[i])
 	}
 	n.slots = make([]trieSlot[K, V], 0, bits.OnesCount32(n.has))
-	for start, end := 0, 0; start < len(all); start = end {
-		for end = start + 1; end < len(all) && digit(&all[end]) == digit(&all[start]); end++ {
+	for start := 0; start < len(all); {
+		end := start + 1
+		for end < len(all) && digit(&all[end]) == digit(&all[start]) {
+			end++
 		}
 		if end == start+1 {
 			n.slots = append(n.slots, trieSlot[K, V]{key: all[start].key, value: all[start].value})
 		} else {
 			n.slots = append(n.slots, trieSlot[K, V]{below: trieOf(all[start:end], shift+levelBits)})
 		}
+		start = end
 	}
 	return n
 }

@@ -50,8 +50,8 @@ func (v *value) typeName() string {
 }
 
 // box makes the value that the expr machine works on, of the types that decode
-// gives.
-func (v *value) box() any {
+// gives, noting the order of members.
+func (v *value) box(order keyOrder) any {
 	switch v.kind {
 	case kindBool:
 		return v.truth
@@ -60,7 +60,7 @@ func (v *value) box() any {
 	case kindText:
 		return strings.Clone(v.text)
 	case kindList, kindObject:
-		d, _ := decode([]byte(v.text)) // scanner has seen that it is JSON
+		d, _ := decodeNoting([]byte(v.text), order) // scanner has seen that it is JSON
 		return d
 	case kindAbsent, kindNull:
 	}

@@ -16,9 +16,10 @@ import (
 // an author sees all of them at once; what it lets pass is checked for types
 // afterwards.
 type vetter struct {
-	found []mistake
-	lets  []string // names declared by let, in scope
-	loops int      // how many loop bodies we are inside of
+	found  []mistake
+	limits *limits
+	lets   []string // names declared by let, in scope
+	loops  int      // how many loop bodies we are inside of
 }
 
 // mistake is a diagnostic before it is put in its place.
@@ -29,11 +30,11 @@ type mistake struct {
 }
 
 // vet returns the mistakes in a parsed expression.
-func vet(root ast.Node) []mistake {
-	if n := countNodes(root); n > maxNodes {
-		return []mistake{{msg: fmt.Sprintf("the expression has %d parts; at most %d are allowed", n, maxNodes)}}
+func vet(root ast.Node, b *limits) []mistake {
+	if n := countNodes(root); n > b.nodes {
+		return []mistake{{msg: fmt.Sprintf("the expression has %d parts; at most %d are allowed", n, b.nodes)}}
 	}
-	var v vetter
+	v := vetter{limits: b}
 	v.node(root)
 	return v.found
 }
@@ -67,8 +68,12 @@ func (v *vetter) node(n ast.Node) {
 	case *ast.BuiltinNode:
 		v.builtin(x)
 	case *ast.PredicateNode:
-		if v.loops > 0 {
-			v.refuse(x, "", "a loop inside a loop is not offered: its cost has no bound")
+		if v.loops == v.limits.loops {
+			if v.loops == 1 {
+				v.refuse(x, "", "a loop inside a loop is not offered: its cost has no bound")
+			} else {
+				v.refuse(x, "", "loops lie inside one another deeper than %d: their cost has no bound", v.loops)
+			}
 			return
 		}
 		v.loops++
@@ -80,18 +85,29 @@ func (v *vetter) node(n ast.Node) {
 		v.node(x.Expr)
 		v.lets = v.lets[:len(v.lets)-1]
 	case *ast.MapNode:
-		for _, p := range x.Pairs {
-			if pair, ok := p.(*ast.PairNode); ok {
-				if _, ok := pair.Key.(*ast.StringNode); !ok {
-					v.refuse(pair.Key, "", "a key of an object must be written out")
-				}
-				v.node(pair.Value)
-			}
-		}
+		v.object(x)
 	case *ast.BytesNode:
 		v.refuse(x, "", "byte strings are not offered")
 	case *ast.SequenceNode:
 		v.refuse(x.Nodes[len(x.Nodes)-1], "", "an expression is one value: several with ; between them are not offered")
+	}
+}
+
+func (v *vetter) object(x *ast.MapNode) {
+	seen := make(map[string]bool, len(x.Pairs))
+	for _, p := range x.Pairs {
+		pair, ok := p.(*ast.PairNode)
+		if !ok {
+			continue
+		}
+		if key, ok := pair.Key.(*ast.StringNode); !ok {
+			v.refuse(pair.Key, "", "a key of an object must be written out")
+		} else if seen[key.Value] {
+			v.refuse(pair.Key, "", "the key %q stands in the object twice", key.Value)
+		} else {
+			seen[key.Value] = true
+		}
+		v.node(pair.Value)
 	}
 }
 

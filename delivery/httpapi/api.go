@@ -40,6 +40,10 @@ import (
 //	GET replays                      those on record, newest first
 //	GET replays/{id}                 how far one got
 //	POST replays/{id}/cancel         stop one
+//	POST events/{id}/erase           erase its payload
+//	POST store/erase                 erase the payloads of a tenant
+//	POST store/backup                copy the store to a directory of this machine, if AllowBackup says so
+//	GET stats/endpoints              counts of deliveries by endpoint, and how long they wait
 //
 //	GET catalog, egress           event types, our addresses
 //	GET, POST tenants/{tenant}/tokens, DELETE tenants/{tenant}/tokens/{id}
@@ -51,6 +55,7 @@ type API struct {
 	engine func() Gateway
 	log    *slog.Logger
 	mux    *http.ServeMux
+	backup bool // see AllowBackup
 
 	described  func() ([]byte, error) // the OpenAPI document, made when it is first asked for
 	stopping   chan struct{}          // closed by EndStreams

@@ -49,6 +49,7 @@ type Gateway interface {
 	Redeliverer
 	Replayer
 	Manager
+	Keeper
 	// Endpoints tells what every endpoint is doing, by name; Endpoint one of the plan, or delivery.ErrNotFound.
 	Endpoints() []delivery.EndpointStatus
 	Endpoint(name string) (delivery.EndpointStatus, error)

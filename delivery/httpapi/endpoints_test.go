@@ -59,6 +59,25 @@ func (*operated) Stats(context.Context) (delivery.Stats, error) {
 	}, nil
 }
 
+func (*operated) Oldest(context.Context) (map[string]time.Time, error) {
+	return map[string]time.Time{"a": clock("2026-01-02T00:00:00Z"), "b": clock("2026-01-03T00:00:00Z")}, nil
+}
+
+func (*operated) Journal() delivery.Journal { return operatedJournal{} }
+
+type operatedJournal struct{ delivery.Journal }
+
+func (operatedJournal) Events(_ context.Context, q delivery.EventQuery) (page delivery.EventPage, _ error) {
+	if q.Oldest {
+		page.Items = []*delivery.EventRecord{{Event: &delivery.Event{Accepted: clock("2026-01-01T00:00:00Z")}}}
+	}
+	return page, nil
+}
+
+func (operatedJournal) LaneCounts(context.Context) (map[string]delivery.Counts, error) {
+	return map[string]delivery.Counts{"a": {Pending: 1}, "b": {Pending: 5, Exhausted: 2}, "c": {Delivered: 3}}, nil
+}
+
 func (o *operated) api() *API {
 	return NewAPI(func() Gateway { return o }, slog.New(slog.DiscardHandler))
 }

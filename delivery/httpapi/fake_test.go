@@ -84,6 +84,7 @@ type operator interface {
 	Redeliverer
 	Replayer
 	Manager
+	Keeper
 	Documents() delivery.Documents
 	Endpoints() []delivery.EndpointStatus
 	Endpoint(name string) (delivery.EndpointStatus, error)

@@ -681,3 +681,29 @@ func TestABodyThatIsNoJSONIsRefusedByItsType(t *testing.T) {
 		}
 	}
 }
+
+// FuzzEveryRoute looks for requests to the management API that its handlers do not answer in their own words.
+func FuzzEveryRoute(f *testing.F) {
+	f.Add(uint8(0), "ep_1", "limit=1", `{"url":"https://a.example/"}`)
+	f.Add(uint8(3), "config", "confirm=9", `{"when":null}`)
+	f.Add(uint8(7), "..%2f", "tenant=%00&tenant=", `{"secret":[{"value":"x"}],"url":1}`)
+	table := rows()
+	f.Fuzz(func(t *testing.T, row uint8, id, query, body string) {
+		b := newBed(t)
+		rt := table[int(row)%len(table)]
+		method, pattern, _ := strings.Cut(rt.pattern, " ")
+		path := strings.NewReplacer("{tenant}", url.PathEscape(id), "{id}", url.PathEscape(id)).Replace(pattern)
+		req, err := http.NewRequestWithContext(t.Context(), method, "http://gateway.example"+path, strings.NewReader(body))
+		if err != nil {
+			t.Skip()
+		}
+		req.URL.RawQuery = query
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set("If-Match", "*")
+		w := httptest.NewRecorder()
+		NewAPI(func() Gateway { return b.engine }, slog.New(slog.DiscardHandler)).ServeAs(w, req, Access{Tenant: "acme", Role: Operator})
+		if w.Code >= 500 || w.Code >= 400 && w.Header().Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s %s?%s: %d %s", method, path, query, w.Code, w.Body)
+		}
+	})
+}

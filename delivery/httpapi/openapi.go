@@ -255,6 +255,7 @@ var querySchemas = map[string]schema{
 	"tenant":      {"type": "string", "description": "empty: of none"},
 	"outcome":     {"type": "string"},
 	"status":      {"type": "string", "description": "such as 503, or 5xx"},
+	"route":       {"type": "string", "description": "one rule: a route, or endpoint:<name> for a subscription"},
 	"since":       {"type": "string", "format": "date-time"},
 	"until":       {"type": "string", "format": "date-time"},
 	"confirm":     {"type": "integer", "minimum": 0, "description": "the number of pending deliveries to cancel"},

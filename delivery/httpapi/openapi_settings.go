@@ -66,6 +66,7 @@ var settingProperties = map[string]schema{
 	"breaker":       {"type": "object", "properties": schema{"off": schema{"type": "boolean"}, "failures": number(0, 1<<20), "ratio": schema{"type": "number"}, "over": duration("window"), "min": number(0, 1<<20), "open": duration("rest")}},
 	"backup":        list(text("the id of an endpoint")),
 	"ordered_by":    text("an expression that gives a string"),
+	"transform":     text("an expression that gives the body to send, any JSON value"),
 	"backup_after":  number(0, 100),
 	"rate_limit":    {"type": "object", "properties": schema{"off": schema{"type": "boolean"}, "rate": text("such as 100/s"), "burst": schema{"type": "integer"}}},
 	"disable_after": duration("nothing but failures; 0 is never"),

@@ -48,7 +48,7 @@ func (a *API) replayRoutes() []*route {
 			summary: "Route an undecided or unrouted event again", query: []string{"tenant"}, answer: eventRecordView{}, refuses: []int{busy, conflict},
 		}},
 		{pattern: "POST /replays", do: plainly(a.startReplay), doc: doc{
-			summary: "Begin a bulk replay or a backfill", body: replayRequest{}, answer: replayView{}, status: accepted, refuses: []int{busy, conflict},
+			summary: "Begin a bulk replay or a backfill", body: replayRequest{}, answer: replayView{}, status: accepted, refuses: []int{busy, conflict, http.StatusNotFound},
 		}},
 		{pattern: "GET /replays", do: plainly(a.replays), doc: doc{
 			summary: "List replays, newest first", query: []string{"limit", "cursor"}, answer: replayPageView{},
@@ -80,6 +80,8 @@ func repeatProblem(err error) error {
 		return &Problem{Status: http.StatusConflict, Detail: "no endpoint has got this event: name one, or let it be routed again"}
 	case errors.Is(err, delivery.ErrRouted):
 		return &Problem{Status: http.StatusConflict, Detail: "the event is routed: replay it instead"}
+	case errors.Is(err, delivery.ErrErased):
+		return &Problem{Status: http.StatusConflict, Detail: "the payload of the event was erased: there is nothing to send"}
 	case errors.Is(err, delivery.ErrTooLarge):
 		return &Problem{Status: http.StatusConflict, Detail: "the event has as many deliveries as one may have"}
 	case errors.Is(err, delivery.ErrTooManyReplays):

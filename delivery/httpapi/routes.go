@@ -3,13 +3,15 @@ package httpapi
 import (
 	"encoding/json"
 	"net/http"
+
+	"github.com/atoship/caddy-webhooks/rules"
 )
 
 // routes is the table of the API.
 func (a *API) routes() []*route {
 	listing := func(more ...string) []string { return append(more, "limit", "cursor") }
 	const conflict, failed, missing = http.StatusConflict, http.StatusPreconditionFailed, http.StatusPreconditionRequired
-	return append(a.replayRoutes(), []*route{
+	return append(append(a.replayRoutes(), a.upkeepRoutes()...), []*route{
 		{pattern: "GET /endpoints", do: a.endpoints, doc: doc{
 			summary: "List endpoints by id", query: listing(), answer: endpointPageView{},
 		}},
@@ -64,6 +66,11 @@ func (a *API) routes() []*route {
 		}},
 		{pattern: "GET /deliveries/{id}", do: reading(a.delivery), doc: doc{
 			summary: "Show a delivery with every attempt", answer: deliveryRecordView{},
+		}},
+		{pattern: "GET /routes", do: plainly(a.listRules), global: true, doc: doc{summary: "List the routes in force, in their order", query: listing(), answer: rulesView{}}},
+		{pattern: "POST /routes/explain", do: plainly(a.explainEvent), global: true, harmless: true, doc: doc{
+			summary: "Say who would get an event, and why", query: []string{"route"}, body: map[string]json.RawMessage{}, needed: true,
+			answer: rules.Explanation{}, refuses: []int{http.StatusUnprocessableEntity},
 		}},
 		{pattern: "GET /catalog", do: a.catalog, doc: doc{summary: "List the event types", answer: catalogView{}}},
 		{pattern: "GET /egress", do: a.egress, doc: doc{summary: "List the addresses that deliveries come from", answer: egressView{}}},

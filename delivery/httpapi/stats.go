@@ -14,6 +14,9 @@ type statsView struct {
 	// Lost deliveries are pending and stand nowhere, as the last audit of the store found; anything but 0 is our fault.
 	Lost  *int64     `json:"lost,omitempty"`
 	Store *storeView `json:"store,omitempty"`
+	// OldestEvent is when the oldest event kept was accepted, OldestDue since when the first delivery that is due waits.
+	OldestEvent moment `json:"oldest_event,omitzero"`
+	OldestDue   moment `json:"oldest_due,omitzero"`
 }
 
 // storeView is what the store costs since the gateway started.
@@ -42,6 +45,22 @@ func (*API) stats(ctx context.Context, g Gateway, r *http.Request) (any, error) 
 	}
 	if u := s.Store; u != nil {
 		v.Store = &storeView{u.Kind, u.Size, u.Written, u.Syncs}
+	}
+	page, err := g.Journal().Events(ctx, delivery.EventQuery{Oldest: true, Limit: 1})
+	if err != nil {
+		return nil, err
+	}
+	for _, rec := range page.Items {
+		v.OldestEvent = moment{rec.Event.Accepted}
+	}
+	due, err := g.Oldest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, at := range due {
+		if v.OldestDue.IsZero() || at.Before(v.OldestDue.Time) {
+			v.OldestDue = moment{at}
+		}
 	}
 	return v, nil
 }

@@ -11,7 +11,7 @@ func TestStatsTellWhatIsKeptAndWhatItCosts(t *testing.T) {
 	w := httptest.NewRecorder()
 	new(operated).api().ServeHTTP(w, httptest.NewRequest("GET", "/stats", nil))
 	want := `{"events":9,"deliveries":{"cancelled":1,"delivered":3,"exhausted":2,"pending":4},` +
-		`"store":{"kind":"embedded","size_bytes":5000,"written_bytes":700,"syncs":6}}`
+		`"store":{"kind":"embedded","size_bytes":5000,"written_bytes":700,"syncs":6},"oldest_event":"2026-01-01T00:00:00.000Z","oldest_due":"2026-01-02T00:00:00.000Z"}`
 	if got := strings.TrimSpace(w.Body.String()); w.Code != 200 || got != want {
 		t.Errorf("%d %s", w.Code, got)
 	}

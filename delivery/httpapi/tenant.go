@@ -403,3 +403,21 @@ func (noDocuments) PutDocument(context.Context, delivery.Document) (uint64, erro
 func (noDocuments) DeleteDocument(context.Context, string, string, uint64) error {
 	return delivery.ErrNotFound
 }
+
+// Backup implements Keeper; like erasing it is for those who see all tenants.
+func (*tenantGateway) Backup(context.Context, string) error { return delivery.ErrUnsupported }
+
+// EraseEvent implements Keeper.
+func (*tenantGateway) EraseEvent(context.Context, string, *string, bool) (delivery.Erasure, error) {
+	return delivery.Erasure{}, delivery.ErrUnsupported
+}
+
+// EraseTenant implements Keeper.
+func (*tenantGateway) EraseTenant(context.Context, string, bool, string) (delivery.Erasure, error) {
+	return delivery.Erasure{}, delivery.ErrUnsupported
+}
+
+// Erase is the engine's.
+func (*tenantJournal) Erase(context.Context, []uint64, bool) (delivery.Erasure, error) {
+	return delivery.Erasure{}, delivery.ErrUnsupported
+}

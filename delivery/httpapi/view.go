@@ -39,6 +39,8 @@ type eventView struct {
 	TraceID     string `json:"trace_id,omitempty"`
 	TraceURL    string `json:"trace_url,omitempty"`
 	ContentType string `json:"content_type"`
+	// Erased tells that an operator had the payload erased.
+	Erased bool `json:"erased,omitempty"`
 	// Payload is the body every attempt sends: as it is when it is JSON, else PayloadBase64. Neither in lists.
 	Payload       json.RawMessage `json:"payload,omitempty"`
 	PayloadBase64 *string         `json:"payload_base64,omitempty"`
@@ -65,9 +67,14 @@ type deliveryView struct {
 	AttemptsCount int    `json:"attempts_count"`
 	// Due is when it is tried next; pending deliveries only.
 	Due moment `json:"due,omitzero"`
+	// Waiting says why a pending delivery has no due time: its transform failed, and it waits for another configuration.
+	Waiting string `json:"waiting,omitempty"`
 	// Reason says why an exhausted delivery ended.
 	Reason string `json:"reason,omitempty"`
 }
+
+// waitingTransform is what a delivery waits for whose transform failed.
+const waitingTransform = "transform"
 
 type deliveryRecordView struct {
 	deliveryView
@@ -89,6 +96,8 @@ type attemptView struct {
 	TraceID    string       `json:"trace_id,omitempty"`
 	// TraceURL is where to look at the trace, if the configuration says.
 	TraceURL string `json:"trace_url,omitempty"`
+	// BodySHA256 is of the body, in hexadecimal, when a transform made it; else the event's own was sent.
+	BodySHA256 string `json:"body_sha256,omitempty"`
 }
 
 type responseView struct {
@@ -127,8 +136,9 @@ func viewEvent(ev *delivery.Event, withPayload bool) *eventView {
 	if ev.Span.Sampled() {
 		v.TraceID = hex.EncodeToString(ev.Span.TraceID[:])
 	}
+	v.Erased = ev.Erased
 	switch {
-	case !withPayload:
+	case !withPayload || ev.Erased:
 	case ev.DataEnd > 0 && json.Valid(ev.Body): // checked again: a broken row must not break the whole answer
 		v.Payload = ev.Body
 	default:
@@ -151,7 +161,10 @@ func viewDelivery(d *delivery.Delivery) deliveryView {
 		ID: d.ID, Endpoint: d.Chain[0], Backups: d.Chain[1:], Route: d.Route, Replay: d.Replay, Planned: moment{d.Planned},
 		State: d.State.String(), Target: d.Lane(), AttemptsCount: int(d.Attempts), Reason: d.Reason,
 	}
-	if !d.State.Final() {
+	switch {
+	case d.Parked():
+		v.Waiting = waitingTransform
+	case !d.State.Final():
 		v.Due = moment{d.Due}
 	}
 	return v
@@ -171,7 +184,7 @@ func viewDeliveryRecord(r *delivery.DeliveryRecord) *deliveryRecordView {
 			At: moment{t.At}, Kind: t.Kind.String(), Note: t.Note,
 			State: t.Progress.State.String(), Target: d.Chain[t.Progress.Target], Reason: t.Progress.Reason,
 		}
-		if !t.Progress.State.Final() {
+		if !t.Progress.State.Final() && !t.Progress.Parked() {
 			tv.Due = moment{t.Progress.Due}
 		}
 		if t.Attempt != nil {
@@ -189,7 +202,7 @@ func viewAttempt(a *delivery.Attempt) attemptView {
 		Started: moment{a.Started}, DurationMS: a.Duration.Milliseconds(),
 		Status: a.Status, Outcome: a.Outcome, Detail: a.Detail,
 		Response:   responseView{Bytes: a.ResponseBytes, Truncated: a.ResponseBytes > len(a.Excerpt)},
-		RetryAfter: moment{a.RetryAfter}, TraceID: a.TraceID,
+		RetryAfter: moment{a.RetryAfter}, TraceID: a.TraceID, BodySHA256: hex.EncodeToString(a.BodyHash),
 	}
 	text := a.Excerpt
 	if v.Response.Truncated {

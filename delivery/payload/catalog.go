@@ -40,6 +40,7 @@ type EventType struct {
 type Catalog struct {
 	types  []EventType
 	places map[string]int
+	shapes []*shape // by place; nil: the type has no schema
 }
 
 // LoadCatalog reads a catalog file,
@@ -78,6 +79,7 @@ func LoadCatalog(data []byte, name string) (*Catalog, error) {
 		}
 		return nil, fmt.Errorf("catalog %s, line %d: %w", name, line, err)
 	}
+	c.readShapes()
 	return c, nil
 }
 

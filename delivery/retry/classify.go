@@ -26,7 +26,7 @@ func (timeoutError) Timeout() bool        { return true }
 func (timeoutError) Temporary() bool      { return true }
 func (timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
-// LocalFault is a failure of our own side: a transform, a token endpoint, a
+// LocalFault is a failure of our own side: a signer, a token endpoint, a
 // proxy, a source address. It says nothing about the endpoint.
 type LocalFault struct {
 	// Code is a stable word for the log, such as "transform".

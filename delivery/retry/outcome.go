@@ -46,6 +46,8 @@ const (
 	NetworkError Outcome = "network_error"
 	// Local: our side failed before the endpoint had a say.
 	Local Outcome = "local"
+	// TransformError: the endpoint's transform failed for the event.
+	TransformError Outcome = "transform_error"
 	// Cancelled: we stopped the attempt, as a shutdown does.
 	Cancelled Outcome = "cancelled"
 	// Unknown: a crash swallowed the outcome. Recovery writes it; Classify
@@ -56,7 +58,7 @@ const (
 var outcomes = []Outcome{
 	Delivered, HTTPError, RateLimited, Gone, ServerError, Unavailable, Timeout, DNSError,
 	ConnectionRefused, ConnectionReset, Unreachable, TLSError, AddressBlocked, ResponseTooLarge,
-	ProtocolError, NetworkError, Local, Cancelled, Unknown,
+	ProtocolError, NetworkError, Local, TransformError, Cancelled, Unknown,
 }
 
 // Outcomes lists all outcomes, for metrics and search filters.
@@ -96,6 +98,9 @@ type Verdict struct {
 	// we used it. Servers close idle connections after seconds (Node.js after
 	// 5), so a minute's wait for each such race would be our fault.
 	AtOnce bool
+	// Park means that no time mends it: the try is to be repeated when the
+	// configuration has changed.
+	Park bool
 	// Hold is how long the endpoint asked to be left alone, from
 	// Result.Now on: 0 for not at all, at most [MaxHold]. It holds the whole
 	// lane; this delivery comes back at the later of it and its schedule.
@@ -118,6 +123,8 @@ func (o Outcome) verdict() Verdict {
 		v.BreakerFailure, v.Silent = true, true
 	case AddressBlocked:
 		v.BreakerFailure, v.ForceOpen = true, true
+	case TransformError:
+		v.Spend, v.BreakerExcluded, v.Park = false, true, true
 	case Local, Cancelled, Unknown:
 		v.Spend, v.BreakerExcluded = false, true
 	}

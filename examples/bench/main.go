@@ -40,6 +40,7 @@ type options struct {
 	Hostile     int           `json:"hostile,omitempty"`
 	Backlog     int           `json:"backlog,omitempty"`
 	dir, out    string
+	against     string
 	solo, json  bool
 	proxyOnly   bool // set by the suite
 }
@@ -82,6 +83,7 @@ func parse() (options, error) {
 	flag.IntVar(&o.Backlog, "backlog", 1_000_000, "deliveries waiting in the backlog case")
 	flag.StringVar(&o.dir, "dir", "", "where the gateway's store lies; default: a temporary directory. Put it on the disk you mean")
 	flag.StringVar(&o.out, "out", "", "directory for the suite's results.json and ratio.svg; cases that are in the file and not run now are kept")
+	flag.StringVar(&o.against, "against", "", "another gateway's binary, to be measured beside in the tracing case: one without a change, say")
 	flag.BoolVar(&o.solo, "solo", false, "leave reverse_proxy out of the cost case")
 	flag.BoolVar(&o.json, "json", false, "print JSON")
 	flag.Parse()

@@ -71,6 +71,9 @@ func (r *report) print() error {
 		off := r.Median["off"].CPU
 		verdict = fmt.Sprintf("CPU per delivered event, traced ÷ untraced: %.3f with one event in a hundred, %.3f with all",
 			r.Median["one_percent"].CPU/off, r.Median["all"].CPU/off)
+		if other := r.Median["against"].CPU; other > 0 {
+			verdict += fmt.Sprintf("; untraced ÷ the other binary: %.3f", off/other)
+		}
 	case "hostile":
 		r.P99Ratio = r.Median["beside"].P99 / r.Median["alone"].P99
 		verdict = fmt.Sprintf("p99 beside %d hostile endpoints ÷ alone: %.2f\n%s", r.Options.Hostile, r.P99Ratio, most(r.Moments["beside"]))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -10,11 +11,22 @@ import (
 	"time"
 )
 
-// traced are the subjects of the tracing case: nothing set in the environment, one event in a hundred traced, and each.
-var traced = []struct {
+// traced is a subject of the tracing case.
+type traced struct {
 	name  string
 	ratio string // of sampled events; "": none is asked for
-}{{"off", ""}, {"one_percent", "0.01"}, {"all", "1"}}
+	bin   string // "": the one that is measured
+}
+
+// traced are gateways that export no traces, one event's in a hundred, and all; and another binary that exports none, if
+// there is one.
+func (o options) traced() []traced {
+	kinds := []traced{{name: "off"}, {name: "one_percent", ratio: "0.01"}, {name: "all", ratio: "1"}}
+	if o.against != "" {
+		kinds = append(kinds, traced{name: "against", bin: o.against})
+	}
+	return kinds
+}
 
 // collect takes spans over OTLP/HTTP in this process, whose CPU time is nobody's figure.
 func collect(w http.ResponseWriter, r *http.Request) {
@@ -44,7 +56,7 @@ func (o options) tracingSubjects(ctx context.Context, f *field) ([]*subject, err
 		return nil, err
 	}
 	var measured []*subject
-	for _, kind := range traced {
+	for _, kind := range o.traced() {
 		env := []string{"OTEL_TRACES_EXPORTER=none"} // whatever the user's own environment says
 		if kind.ratio != "" {
 			env = []string{
@@ -52,7 +64,7 @@ func (o options) tracingSubjects(ctx context.Context, f *field) ([]*subject, err
 				"OTEL_TRACES_SAMPLER=parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG=" + kind.ratio,
 			}
 		}
-		gateway, addr, err := launch(ctx, f.bin, f.dir, kind.name, func(addr, dir string) string {
+		gateway, addr, err := launch(ctx, cmp.Or(kind.bin, f.bin), f.dir, kind.name, func(addr, dir string) string {
 			return gatewayConfig("off", addr, filepath.Join(dir, "store"), endpoints)
 		}, env...)
 		if err != nil {

@@ -3,6 +3,7 @@
 //
 //	go test ./examples/crash                        5 rounds
 //	KILL_ROUNDS=50 go test ./examples/crash         as CI does
+//	KILL_ROUNDS=200 go test ./examples/crash        some minutes
 //	KILL_SEED=7 go test -v ./examples/crash         the moments of an earlier run
 //
 // What must hold, however often the process dies:
@@ -11,7 +12,14 @@
 //   - an event reaches it again only if a crash lies between, and after one crash at most Repeats events do;
 //   - every attempt that the receiver saw is in the log under its number, as itself or as "unknown".
 //
-// A killed process loses its memory, not the operating system's: power cuts are the store's own tests' business.
+// A killed process loses its memory, not the operating system's: power cuts are simulated in
+// delivery/store/embedded/crashpoints.
+//
+// Beside that, the disk fails while the real gateway runs: strace makes its syncs answer EIO or ENOSPC or kills it at one,
+// its files may not grow, its file system is full (as root, in a mount namespace of its own). Each time it must say what
+// happened and stop acknowledging, and deliver all it acknowledged once the disk is put right. A damaged store must be
+// mended or refused, with nothing changed and the place named. File systems are not remounted read-only: Linux refuses that
+// while the store has files open for writing.
 package crash
 
 // Repeats bounds how many events may arrive again because of one crash: those being tried, as many as the endpoint's

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +27,7 @@ type arrival struct {
 // receiver is an HTTPS server that answers 200 at once and remembers everything.
 type receiver struct {
 	addr string
+	away atomic.Bool // it answers 503 and remembers nothing
 
 	mu       sync.Mutex // guards all below; written by request handlers
 	life     int
@@ -60,7 +62,11 @@ func startReceiver(t *testing.T, cert rig.Certificate) *receiver {
 	return r
 }
 
-func (r *receiver) ServeHTTP(_ http.ResponseWriter, req *http.Request) {
+func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	if r.away.Load() {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
 	attempt, err := strconv.Atoi(req.Header.Get("X-AtoShip-Attempt"))
 	id, delivery := req.Header.Get("X-AtoShip-Event-Id"), req.Header.Get("X-AtoShip-Delivery")
 	r.mu.Lock()

@@ -56,6 +56,14 @@ func TestTheCommands(t *testing.T) {
 			args: []string{"routes", "test", "--coverage", "--min", "80", "--junit", report, "tests.yaml"},
 			want: []string{"coverage: ", "8 passed, 0 failed\n"},
 		},
+		"lint finds nothing": {args: []string{"routes", "lint"}, want: []string{"nothing found\n"}},
+		"diff shows what the next version changes": {
+			args: []string{"routes", "diff", "--config", "Caddyfile", "--config", "Caddyfile.next", "--events", "@sample.ndjson"},
+			want: []string{
+				"line 2: order.imported, evt_order", "  + orders, then orders-dr (orders)\n  - orders-new (canary)\n",
+				"line 3: shipment.exception, evt_late", "  ~ audit (by-carrier) => audit (rest)\n", "2 of 4 events change their route\n",
+			},
+		},
 		"a command that does not exist fails": {
 			args: []string{"routes", "tests"}, status: 1, want: []string{"did you mean test?"},
 		},

@@ -71,8 +71,8 @@ type handedOver struct {
 	step uint16
 	// settled: its settlement was answered with an error, but survived. The engine will try again and is told yes.
 	settled bool
-	// cancelled meanwhile: it ends when it comes back.
-	cancelled bool
+	// cancelled meanwhile: it ends when it comes back. erased: and what its attempt brings is not kept.
+	cancelled, erased bool
 }
 
 // tx is one commit in the making.
@@ -86,6 +86,7 @@ type tx struct {
 	decided   map[uint64]bool         // events that Decide rewrites in it
 	documents map[string]uint64       // by key: the revision after it, 0 when it removes the document
 	doomed    []delivery.Key          // in hand, cancelled by it
+	erased    []delivery.Key          // in hand, of events that it erases
 	vanish    bool                    // Prune or Cancel takes waiting rows away behind the lanes' backs
 	queued    []queuedRow
 	lines     map[lineID]*orderLine // of ordering keys it looked at or changed; lineOrder has them in order
@@ -250,6 +251,12 @@ func (tx *tx) commit() error {
 	for _, k := range tx.doomed {
 		if h, ok := tx.handed[k]; ok {
 			h.cancelled = true
+			tx.handed[k] = h
+		}
+	}
+	for _, k := range tx.erased {
+		if h, ok := tx.handed[k]; ok {
+			h.erased = true
 			tx.handed[k] = h
 		}
 	}

@@ -29,8 +29,10 @@ type gate struct {
 	vfs.FS
 
 	use     *use
-	fail    func(error) // marks the conn, and the gate as void
-	opening atomic.Bool // errors still reach Pebble: Open returns them
+	fail    func(error)  // marks the conn, and the gate as void
+	opening atomic.Bool  // errors still reach Pebble: Open returns them
+	aside   atomic.Value // string: the directory of a backup under way; what fails there is reported, and fails nothing else
+	fresh   atomic.Bool  // logs are not used again: they hold what was erased
 	void    atomic.Bool
 	mu      sync.RWMutex // held for reading during each change, for writing by shut
 
@@ -124,7 +126,16 @@ func (*gate) Lock(string) (io.Closer, error) { return &voidFile{}, nil }
 // Create makes what a marker names durable before the marker itself. Pebble creates a manifest and the marker that names it,
 // and only then syncs the directory: a file system that writes the names in another order would leave a marker that names
 // nothing, and a store that cannot be opened. Markers move once per manifest (128 MiB of edits) and at the first opening.
+// isAside tells whether a name belongs to a backup.
+func (g *gate) isAside(name string) bool {
+	dir, _ := g.aside.Load().(string)
+	return dir != "" && (name == dir || strings.HasPrefix(name, dir+"/"))
+}
+
 func (g *gate) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if g.isAside(name) {
+		return g.FS.Create(name, c)
+	}
 	return g.create(func() (vfs.File, error) {
 		if strings.HasPrefix(g.PathBase(name), "marker.") {
 			if err := syncDir(g.FS, g.PathDir(name)); err != nil {
@@ -140,6 +151,12 @@ func (g *gate) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.O
 }
 
 func (g *gate) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
+	if g.fresh.Load() {
+		if err := g.Remove(from); err != nil {
+			return nil, err
+		}
+		return g.Create(to, c)
+	}
 	return g.create(func() (vfs.File, error) { return g.FS.ReuseForWrite(from, to, c) })
 }
 
@@ -148,18 +165,30 @@ func (g *gate) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
 }
 
 func (g *gate) OpenDir(name string) (vfs.File, error) {
+	if g.isAside(name) {
+		return g.FS.OpenDir(name)
+	}
 	return g.read(func() (vfs.File, error) { return g.FS.OpenDir(name) })
 }
 
 func (g *gate) Link(from, to string) error {
+	if g.isAside(to) {
+		return g.FS.Link(from, to)
+	}
 	return g.change(func() error { return g.FS.Link(from, to) })
 }
 
 func (g *gate) Rename(from, to string) error {
+	if g.isAside(to) {
+		return g.FS.Rename(from, to)
+	}
 	return g.change(func() error { return g.FS.Rename(from, to) })
 }
 
 func (g *gate) MkdirAll(dir string, perm os.FileMode) error {
+	if g.isAside(dir) {
+		return g.FS.MkdirAll(dir, perm)
+	}
 	return g.change(func() error { return g.FS.MkdirAll(dir, perm) })
 }
 

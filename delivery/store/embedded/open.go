@@ -76,6 +76,8 @@ type Store struct {
 	bad     badRecords
 	sweeps  sync.Mutex // one Prune at a time
 	swept   indexSweep
+	backups sync.Mutex // one Backup at a time
+	scrubs  sync.Mutex // one Scrub at a time
 	use     use
 	damages damages
 

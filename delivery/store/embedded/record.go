@@ -143,11 +143,13 @@ func (d *decoder) order(seq uint64) (order string, joined uint64) {
 	return order, joined
 }
 
-// What the flags of an event say: its publisher gave the id; a SpanContext follows; an operator sent it as a test.
+// What the flags of an event say: its publisher gave the id; a SpanContext follows; an operator sent it as a
+// test; its payload was erased.
 const (
 	flagGivenID = 1 << iota
 	flagSpan
 	flagTest
+	flagErased
 )
 
 // appendEvent encodes an event with its plan. The body comes last and the plan before it can be skipped, so that claiming
@@ -160,6 +162,9 @@ func appendEvent(b []byte, ev *delivery.Event, plan []*delivery.Delivery) []byte
 	}
 	if ev.Test {
 		flags |= flagTest
+	}
+	if ev.Erased {
+		flags |= flagErased
 	}
 	if ev.Span != (delivery.SpanContext{}) {
 		flags |= flagSpan
@@ -255,7 +260,7 @@ func decodeParts(key, val []byte, plan, body bool) (*delivery.Event, []*delivery
 	}
 	ev := &delivery.Event{Seq: seqOf(key), Accepted: d.time()}
 	flags := d.byte()
-	ev.GivenID, ev.Test = flags&flagGivenID != 0, flags&flagTest != 0
+	ev.GivenID, ev.Test, ev.Erased = flags&flagGivenID != 0, flags&flagTest != 0, flags&flagErased != 0
 	ev.Routing = delivery.Routing(d.byte())
 	if flags&flagSpan != 0 {
 		if b := d.take(spanSize); len(b) == spanSize {
@@ -275,7 +280,7 @@ func decodeParts(key, val []byte, plan, body bool) (*delivery.Event, []*delivery
 	}
 	planned := int(d.uint())
 	plans := d.bytes()
-	if flags > flagGivenID|flagSpan|flagTest || ev.Routing > delivery.Undecided || ev.DataStart > ev.DataEnd || int(ev.DataEnd) > len(d.b) ||
+	if flags > flagGivenID|flagSpan|flagTest|flagErased || ev.Routing > delivery.Undecided || ev.DataStart > ev.DataEnd || int(ev.DataEnd) > len(d.b) ||
 		planned > delivery.MaxBatch {
 		d.fail()
 	}

@@ -38,7 +38,11 @@ func appendAttempt(b []byte, a *delivery.Attempt) []byte {
 		b = binary.AppendVarint(b, n)
 	}
 	b = putTime(b, a.RetryAfter)
-	return putString(b, a.Excerpt)
+	b = putString(b, a.Excerpt)
+	if len(a.BodyHash) == 0 {
+		return b
+	}
+	return putString(b, a.BodyHash)
 }
 
 // decodeProgress reads only the progress of a transition, after checking the whole record.
@@ -85,6 +89,9 @@ func (d *decoder) attempt() *delivery.Attempt {
 	a.RetryAfter = d.time()
 	if excerpt := d.bytes(); len(excerpt) > 0 {
 		a.Excerpt = slices.Clone(excerpt)
+	}
+	if len(d.b) > 0 {
+		a.BodyHash = slices.Clone(d.bytes())
 	}
 	return a
 }

@@ -110,6 +110,9 @@ func (tx *tx) settle(it *settleItem) error {
 		}
 	}
 	tx.takeBack(k, h)
+	if h.erased {
+		it.rec = encodeTransition(withoutAnswer(&it.t))
+	}
 	tx.record(k, &it.t, it.rec, d.Event.Tenant)
 	switch {
 	case ends:

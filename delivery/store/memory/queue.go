@@ -160,6 +160,9 @@ func (s *Store) settle(b delivery.Settlement) error {
 		}
 		t.At = t.At.UTC().Truncate(time.Millisecond)
 		t.Progress.Due = t.Progress.Due.UTC().Truncate(time.Millisecond)
+		if r.Event.Erased {
+			t = withoutAnswer(t)
+		}
 		r.transitions = append(r.transitions, t)
 		r.Progress = t.Progress
 	}

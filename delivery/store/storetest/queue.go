@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"sync"
@@ -259,6 +260,36 @@ var claimCases = []testCase{
 			if ids := eventIDs(rest.Deliveries); !slices.Equal(ids, want) {
 				b.Errorf("%d: claimed %v, want %v", n, ids, want)
 			}
+		}
+	}},
+	{"what is due in the year 9999 is claimed by its place, and nothing else with it", func(b *bench) {
+		b.attach(nil)
+		never := time.Date(9999, time.December, 31, 0, 0, 0, 0, time.UTC)
+		b.append(event("now", to("x")), event("parked", to("x")), event("parked too", to("x", "spare")), event("later", to("x", "spare")))
+		l := b.lease("x")
+		claim := func(c delivery.Claim) delivery.Claimed {
+			c.Max, c.MaxBytes = 10, 1<<20
+			got, err := l.Claim(b.Context(), c)
+			b.must(err)
+			return got
+		}
+		for _, d := range claim(delivery.Claim{Now: start.Add(time.Minute)}).Deliveries {
+			due := map[string]time.Time{"now": start, "later": start.Add(24 * time.Hour)}[d.Event.ID]
+			if due.IsZero() {
+				due = never
+			}
+			b.settle(attempted(d, "transform_error", func(p *delivery.Progress) { p.Due = due }))
+		}
+		before := delivery.Place{Due: never.Add(-time.Millisecond), Key: delivery.Key{Seq: math.MaxUint64, Ord: math.MaxUint16}}
+		parked := claim(delivery.Claim{Now: never, After: before})
+		if ids := eventIDs(parked.Deliveries); !slices.Equal(ids, []string{"parked", "parked too"}) || parked.More {
+			b.Errorf("claimed %v, more %v", ids, parked.More)
+		}
+		if d := parked.Deliveries[0]; !d.Due.Equal(never) {
+			b.Errorf("due %s", d.Due)
+		}
+		if ids := eventIDs(claim(delivery.Claim{Now: start.Add(48 * time.Hour)}).Deliveries); !slices.Equal(ids, []string{"now", "later"}) {
+			b.Errorf("then claimed %v", ids)
 		}
 	}},
 	{"nothing is stranded while claims, accepts, retries and returns race", func(b *bench) {

@@ -3,6 +3,7 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -41,6 +42,7 @@ func Run(t *testing.T, open Open) {
 		{"Lane", laneCases},
 		{"Journal", journalCases},
 		{"Search", searchCases},
+		{"Erase", eraseCases},
 		{"LaneCounts", laneCountsCases},
 		{"Prune", pruneCases},
 		{"Documents", documentCases},
@@ -265,9 +267,17 @@ func attempted(d *delivery.Delivery, outcome string, change func(p *delivery.Pro
 		Attempt: &delivery.Attempt{
 			N: p.Attempts, Endpoint: d.Lane(), Address: "192.0.2.1:443", Started: start.Add(time.Millisecond),
 			Duration: 12 * time.Millisecond, Status: 503, Outcome: outcome, Detail: "busy", Excerpt: []byte("later"),
-			ResponseBytes: 5, RetryAfter: start.Add(time.Hour), TraceID: "0af7651916cd43dd8448eb211c80319c",
+			ResponseBytes: 5, RetryAfter: start.Add(time.Hour), TraceID: "0af7651916cd43dd8448eb211c80319c", BodyHash: bodyHash(outcome),
 		},
 	}}
+}
+
+// bodyHash is there for some tries and not for others.
+func bodyHash(outcome string) []byte {
+	if outcome == "delivered" {
+		return nil
+	}
+	return bytes.Repeat([]byte{7}, 32)
 }
 
 func delivered(d *delivery.Delivery) delivery.Settlement {

@@ -1,0 +1,87 @@
+package delivery_test
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/atoship/caddy-webhooks/delivery"
+)
+
+// page is what was logged, safe for concurrent use.
+type page struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (p *page) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.text.Write(b)
+}
+
+// lines that have a text.
+func (p *page) lines(text string) (found []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for line := range strings.Lines(p.text.String()) {
+		if strings.Contains(line, text) {
+			found = append(found, line)
+		}
+	}
+	return found
+}
+
+func TestWhatHappensWithEveryEventIsLoggedNowAndThen(t *testing.T) {
+	t.Parallel()
+	log := new(page)
+	inWorldLike(t, func(w *world) { w.log = slog.New(slog.NewTextHandler(log, nil)) }, func(t *testing.T, w *world) {
+		w.apply(w.plan(routeTo{decide: func(*delivery.Event) delivery.Decision {
+			return delivery.Decision{Errors: []error{&delivery.RuleError{Route: "r", Text: "no"}}}
+		}}))
+		for i := range 250 {
+			w.publish(fmt.Sprint("a", i))
+		}
+		if n := len(log.lines("rule failed")); n != 100 {
+			t.Errorf("%d lines in a minute, want 100", n)
+		}
+		pass(time.Minute)
+		w.publish("b")
+		lines := log.lines("rule failed")
+		if len(lines) != 101 || !strings.Contains(lines[100], "event=b") || !strings.Contains(lines[100], "lines_left_out=150") {
+			t.Errorf("%d lines, the last %s", len(lines), lines[len(lines)-1])
+		}
+	})
+}
+
+func TestTheLogTellsEachChangeOfAnEndpointOnceAndNoSecret(t *testing.T) {
+	t.Parallel()
+	log := new(page)
+	inWorldLike(t, func(w *world) { w.log = slog.New(slog.NewTextHandler(log, nil)) }, func(t *testing.T, w *world) {
+		w.answer("a", func(n int, _ *http.Request) (*http.Response, error) {
+			if n <= 5 {
+				return status(500)
+			}
+			return status(200)
+		})
+		w.answer("b", always(410))
+		w.apply(w.plan(byName(map[string]delivery.Target{"a": to("a"), "b": to("b"), "c": to("c")}), w.endpoint("a"), w.endpoint("b"),
+			w.endpoint("c", retries())))
+		w.answer("c", always(400))
+		w.publish("a-1", "a-2", "a-3", "a-4", "a-5", "a-6", "b-1", "c-1")
+		pass(10 * time.Minute)
+		for text, n := range map[string]int{
+			`msg="breaker opened" endpoint=a`: 1, `msg="breaker closed" endpoint=a`: 1, `msg="endpoint disabled" endpoint=b reason=gone`: 1,
+			`msg="delivery exhausted"`: 1, "endpoint=c outcome=http_error": 1,
+			"lbl_abc123": 0, "a secret for tests only": 0,
+		} {
+			if got := log.lines(text); len(got) != n {
+				t.Errorf("%d lines with %q, want %d:\n%s", len(got), text, n, strings.Join(log.lines(""), ""))
+			}
+		}
+	})
+}
