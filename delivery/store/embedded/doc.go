@@ -33,6 +33,17 @@
 //	          waiting row; counts                          Steps of 1,000: some may be done and others not.
 //	expire    waiting row -> transition "expired"; counts  none: the next Prune does it. Steps of 1,000 events.
 //	delete    all rows of an event; counts                 none: the next Prune does it. Steps of 1,000 events.
+//	Cancel    waiting or successor row -> transition       none: pending, no answer. all: cancelled, or ends when it
+//	          "ended"; in hand: a mark; counts             comes back. CancelLane: in steps of 1,000.
+//	Extend    event anew, waiting rows, counts             none: as before, no answer. all: added.
+//	erase     event anew without what it carried           none: as before, no answer. all: erased.
+//	index     index rows of what is old                    none: the next Prune does it.
+//	aside     copy of a corrupt record                     none: the next reader of the record copies it.
+//	opening   id key, where the index begins; recount      none: drawn or counted by the next opening.
+//	reopening handed-over rows nobody holds -> waiting     none: the next reopening, or Attach, finds them.
+//	mending   see damage.go: cut and put back in one edit  none: met again. cut and not made anew: MENDING says so, and
+//	          of the manifest, then rows made anew         the next opening goes on.
+//	marker    what it names is synced before it            none: the manifest before. all: the new one.
 //	FORMAT    written aside, synced, renamed, dir synced   none: an empty directory. all: a store without events.
 //
 // # If the disk fails
@@ -43,7 +54,8 @@
 // intervals up to 10 s. The directory's lock is held throughout. Pebble's habit of ending the process is taken away.
 // A record that cannot be read is reported once, copied aside, and stops nothing but its own delivery. A table of Pebble's
 // with a damaged block is kept aside whole, the damaged range of keys is cut out, and what is lost is told; see damage.go.
-// A damaged log, manifest or FORMAT is refused at opening, with its name and nothing changed: put it back, or start anew.
+// A damaged log or FORMAT is refused at opening, with its name and nothing changed: put it back, or start anew. A manifest
+// is Pebble's to check, and Pebble takes damage in it for an edit that was cut short: keep copies of the directory.
 //
 // # Memory
 //
