@@ -14,7 +14,7 @@ import (
 
 func TestPayloadsAreErasedOverHTTP(t *testing.T) {
 	t.Parallel()
-	operating(t, func(t *testing.T, ask func(string, string, string) (int, map[string]any), ep *endpointOf) {
+	operating(t, func(t *testing.T, ask func(string, string, string) (int, map[string]any), _ *endpointOf) {
 		publishOne(t, ask, "x", "e1")
 		if status, v := ask("POST", "/events/e1/erase", ""); status != http.StatusOK || v["erased"] != 1.0 {
 			t.Errorf("erased: %d %v", status, v)

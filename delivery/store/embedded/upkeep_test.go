@@ -28,24 +28,22 @@ func onDisk(t *testing.T, dir string) (*embedded.Store, *handover) {
 	return s, h
 }
 
-// files of a directory that hold a text.
+// filesWith lists the files of a directory that hold a text.
 func filesWith(t *testing.T, dir, text string) (names []string) {
 	t.Helper()
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		b, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil // gone meanwhile, as it should
+	files := os.DirFS(dir)
+	all, err := fs.ReadDir(files, ".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range all {
+		b, err := fs.ReadFile(files, f.Name())
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // gone meanwhile, as it should
+			t.Fatal(err)
 		}
 		if bytes.Contains(b, []byte(text)) {
-			names = append(names, filepath.Base(path))
+			names = append(names, f.Name())
 		}
-		return err
-	})
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		t.Fatal(err)
 	}
 	return names
 }
