@@ -35,7 +35,7 @@
 //	delete    all rows of an event; counts                 none: the next Prune does it. Steps of 1,000 events.
 //	Cancel    waiting or successor row -> transition       none: pending, no answer. all: cancelled, or ends when it
 //	          "ended"; in hand: a mark; counts             comes back. CancelLane: in steps of 1,000.
-//	Extend    event anew, waiting rows, counts             none: as before, no answer. all: added.
+//	Extend    event anew, rows as for Append; counts       none: as before, no answer. all: added.
 //	erase     event anew without what it carried           none: as before, no answer. all: erased.
 //	index     index rows of what is old                    none: the next Prune does it.
 //	aside     copy of a corrupt record                     none: the next reader of the record copies it.
