@@ -31,8 +31,8 @@
 //
 // TestMistakesAreFound makes mistakes outside the store and wants each found. Mistakes inside were tried by hand, each found
 // within 6,000 points: an answer before the sync; a settlement without its transition; nobody promoted when a head ends, or
-// in a later commit; a loss without its mark; a hand-over without its row; counts, ids, decided events, marks of undecided
-// ones and of cancellations not written; handed-over, waiting and successor rows left behind; sequence numbers given twice.
+// in a later commit; a hand-over without its row; counts, ids, decided events, marks of
+// cancellations not written; handed-over, waiting and successor rows left behind; sequence numbers given twice.
 //
 // Time is virtual, so hours of retries take milliseconds. A seed fixes what is done, when, and what each cut loses; how the
 // goroutines of one step take turns is the scheduler's business, so a failure that needs a rare turn may need its seed to
