@@ -19,12 +19,23 @@ func init() {
 		Long: `
 Works with the webhook delivery gateway.
 
+Most commands ask a running gateway, at Caddy's admin endpoint or at a
+dashboard's URL: they list endpoints, events, deliveries and attempts, try an
+endpoint out and find out why it fails, and send again what nobody took. 'send'
+publishes an event; 'listen' and 'verify' are the other side of a delivery, for
+a developer's desk.
+
+  $ caddy webhooks endpoints check orders
+  $ caddy webhooks deliveries list --state exhausted --since 7d
+  $ caddy webhooks replay --endpoint orders --since 7d --dry-run
+
 The commands under 'routes' tell what the routing rules of a configuration do
 with an event, before it runs anywhere: they read a Caddyfile, start nothing,
 open no store and need none of its secrets.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			group(cmd)
-			cmd.AddCommand(routesCommand(), sendCommand(), listenCommand(), verifyCommand())
+			cmd.AddCommand(routesCommand(), sendCommand(), listenCommand(), verifyCommand(),
+				endpointsCommand(), eventsCommand(), deliveriesCommand(), attemptsCommand(), replayCommand(), egressCommand())
 		},
 	})
 }

@@ -249,7 +249,7 @@ func answerStep(ep *Endpoint, a *Attempt) CheckStep {
 	if a.Status != 0 {
 		s.Facts["status"] = strconv.Itoa(a.Status)
 	}
-	took := a.Duration.Round(time.Millisecond)
+	took := max(a.Duration.Round(time.Millisecond), time.Millisecond)
 	switch {
 	case retry.Outcome(a.Outcome) == retry.Delivered && a.Duration > time.Duration(slowShare*float64(ep.Timeout)):
 		s.Result = CheckWarn

@@ -1,0 +1,256 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/atoship/caddy-webhooks/delivery/httpapi/client"
+)
+
+// endpointStep is a method of the client that changes how an endpoint is.
+type endpointStep = func(*client.Client, context.Context, string) (client.Endpoint, error)
+
+// eventsCommand is `caddy webhooks events`.
+func eventsCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "events <command>", Short: "Looks events up and replays them"}
+	group(cmd)
+	cmd.AddCommand(eventsList(), eventsShow(), eventsReplay())
+	return cmd
+}
+
+func eventsList() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "list", Short: "Lists events, newest first", Args: cobra.NoArgs,
+		Example: "  $ caddy webhooks events list --routing unrouted --since 1h",
+	}
+	pageFlags(cmd, "type: Only of this type", "environment: Only of this environment", "tenant: Only of this tenant",
+		"routing: routed, unrouted or undecided", "since: From then on: a time, or how long ago", "until: Before then")
+	return online(cmd, func(cmd *cobra.Command, c *client.Client, _ []string) error {
+		flag := func(name string) string { s, _ := cmd.Flags().GetString(name); return s }
+		f := client.EventFilter{Type: flag("type"), Environment: flag("environment"), Routing: flag("routing"), Tenant: tenantFlag(cmd)}
+		var err error
+		if f.Since, f.Until, err = window(cmd); err != nil {
+			return err
+		}
+		limit, _ := cmd.Flags().GetInt("limit")
+		items, err := gather(limit, func(cursor string) (client.List[client.ListedEvent], error) {
+			return c.Events(cmd.Context(), f, client.Page{Cursor: cursor})
+		})
+		if err != nil {
+			return explained(err)
+		}
+		return show(cmd, rows[client.ListedEvent]{
+			items: items, none: "no event matches",
+			head: []string{"ACCEPTED", "EVENT", "TYPE", "ENVIRONMENT", "TENANT", "ROUTING", "DELIVERIES"},
+			line: func(e client.ListedEvent) []string {
+				d := e.Deliveries
+				return []string{clock(e.Accepted), e.ID, e.Type, e.Environment, e.Tenant, e.Routing, fmt.Sprintf("%d of %d delivered", d.Delivered, d.Total)}
+			},
+		})
+	})
+}
+
+// tenantFlag is nil when the flag is not given.
+func tenantFlag(cmd *cobra.Command) *string {
+	if !cmd.Flags().Changed("tenant") {
+		return nil
+	}
+	tenant, _ := cmd.Flags().GetString("tenant")
+	return &tenant
+}
+
+// shownEvent draws an event.
+type shownEvent struct{ client.EventRecord }
+
+// Draw implements drawing.
+func (s shownEvent) Draw(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "event %s  %s  %s\n", s.ID, s.Type, clock(s.Accepted))
+	fmt.Fprintf(&b, "environment %s  tenant %s  %s\n", s.Environment, cell(s.Tenant), s.Routing)
+	for _, d := range s.Deliveries {
+		fmt.Fprintf(&b, "  %s  %-10s %s  by %s\n", d.ID, d.State, d.Endpoint, d.Route)
+	}
+	if len(s.Payload) > 0 {
+		fmt.Fprintf(&b, "%s\n", s.Payload)
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func eventsShow() *cobra.Command {
+	cmd := &cobra.Command{Use: "show <event>", Short: "Shows an event, its payload and its deliveries", Args: cobra.ExactArgs(1)}
+	cmd.Flags().String("tenant", "", "Whose event it is, where ids are not unique")
+	return online(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
+		e, err := c.Event(cmd.Context(), args[0], tenantFlag(cmd))
+		if err != nil {
+			return explained(err)
+		}
+		return show(cmd, shownEvent{e})
+	})
+}
+
+// deliveriesCommand is `caddy webhooks deliveries`.
+func deliveriesCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "deliveries <command>", Short: "Looks deliveries up, sends them again or ends them"}
+	group(cmd)
+	cmd.AddCommand(deliveriesList(), deliveriesShow(), deliveriesRedeliver(), deliveriesCancel())
+	return cmd
+}
+
+func deliveriesList() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "list", Short: "Lists deliveries, newest event first", Args: cobra.NoArgs,
+		Example: "  $ caddy webhooks deliveries list --state exhausted --endpoint orders --since 7d",
+	}
+	pageFlags(cmd, "state: pending, delivered, exhausted or cancelled", "endpoint: Only to this endpoint", "type: Only of this event type",
+		"event: Only of this event", "tenant: Only of this tenant", "since: Accepted from then on: a time, or how long ago", "until: Accepted before then")
+	return online(cmd, func(cmd *cobra.Command, c *client.Client, _ []string) error {
+		flag := func(name string) string { s, _ := cmd.Flags().GetString(name); return s }
+		f := client.DeliveryFilter{State: flag("state"), Endpoint: flag("endpoint"), Type: flag("type"), Event: flag("event"), Tenant: tenantFlag(cmd)}
+		var err error
+		if f.Since, f.Until, err = window(cmd); err != nil {
+			return err
+		}
+		limit, _ := cmd.Flags().GetInt("limit")
+		items, err := gather(limit, func(cursor string) (client.List[client.Delivery], error) {
+			return c.Deliveries(cmd.Context(), f, client.Page{Cursor: cursor})
+		})
+		if err != nil {
+			return explained(err)
+		}
+		return show(cmd, rows[client.Delivery]{
+			items: items, none: "no delivery matches",
+			head: []string{"ACCEPTED", "DELIVERY", "TYPE", "ENDPOINT", "STATE", "TRIES", "NEXT"},
+			line: func(d client.Delivery) []string {
+				accepted, eventType := "", ""
+				if d.Event != nil {
+					accepted, eventType = clock(d.Event.Accepted), d.Event.Type
+				}
+				return []string{accepted, d.ID, eventType, d.Target, d.State, fmt.Sprint(d.AttemptsCount), clock(d.Due)}
+			},
+		})
+	})
+}
+
+// shownDelivery draws a delivery with what happened to it.
+type shownDelivery struct{ client.DeliveryRecord }
+
+// Draw implements drawing.
+func (s shownDelivery) Draw(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "delivery %s  %s", s.ID, s.State)
+	if s.Reason != "" {
+		fmt.Fprintf(&b, " (%s)", s.Reason)
+	}
+	fmt.Fprintf(&b, "\nto %s by %s\n", strings.Join(append([]string{s.Endpoint}, s.Backups...), " → "), s.Route)
+	if s.Event != nil {
+		fmt.Fprintf(&b, "event %s  %s  accepted %s\n", s.Event.ID, s.Event.Type, clock(s.Event.Accepted))
+	}
+	byNumber := make(map[int]client.Attempt, len(s.Attempts))
+	for _, a := range s.Attempts {
+		byNumber[a.N] = a
+	}
+	for _, t := range s.Transitions {
+		a, tried := byNumber[t.Attempt]
+		if !tried {
+			fmt.Fprintf(&b, "  %s  %s at %s %s\n", clock(t.At), t.Kind, t.Target, t.Note)
+			continue
+		}
+		fmt.Fprintf(&b, "  %s  attempt %d at %s: %s %s %s (%s)\n", clock(a.Started), a.N, a.Endpoint, status(a.Status), a.Outcome, a.Detail,
+			time.Duration(a.DurationMS)*time.Millisecond)
+		if a.Response.Excerpt != "" && !a.Response.Base64 {
+			fmt.Fprintf(&b, "      %s\n", cell(a.Response.Excerpt))
+		}
+	}
+	if !s.Due.IsZero() {
+		fmt.Fprintf(&b, "  next attempt %s\n", clock(s.Due))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func deliveriesShow() *cobra.Command {
+	cmd := &cobra.Command{Use: "show <delivery>", Short: "Shows a delivery and everything that happened to it", Args: cobra.ExactArgs(1)}
+	return online(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
+		d, err := c.Delivery(cmd.Context(), args[0])
+		if err != nil {
+			return explained(err)
+		}
+		return show(cmd, shownDelivery{d})
+	})
+}
+
+// attemptsCommand is `caddy webhooks attempts`.
+func attemptsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "attempts [--follow]", Short: "Lists attempts, the newest first, or shows them as they are made", Args: cobra.NoArgs,
+		Example: `  $ caddy webhooks attempts --endpoint orders --status 5xx --since 1h
+  $ caddy webhooks attempts --follow`,
+	}
+	pageFlags(cmd, "endpoint: Only at this endpoint", "outcome: Only of this outcome, such as timeout", "status: Only of this status, such as 503 or 5xx",
+		"tenant: Only of this tenant", "since: Ended from then on: a time, or how long ago", "until: Ended before then")
+	cmd.Flags().BoolP("follow", "f", false, "Show attempts as they are made, until interrupted")
+	return online(cmd, func(cmd *cobra.Command, c *client.Client, _ []string) error {
+		if follow, _ := cmd.Flags().GetBool("follow"); follow {
+			return followAttempts(cmd, c)
+		}
+		flag := func(name string) string { s, _ := cmd.Flags().GetString(name); return s }
+		f := client.AttemptFilter{Endpoint: flag("endpoint"), Outcome: flag("outcome"), Status: flag("status"), Tenant: tenantFlag(cmd)}
+		var err error
+		if f.Since, f.Until, err = window(cmd); err != nil {
+			return err
+		}
+		limit, _ := cmd.Flags().GetInt("limit")
+		items, err := gather(limit, func(cursor string) (client.List[client.ListedAttempt], error) {
+			return c.Attempts(cmd.Context(), f, client.Page{Cursor: cursor})
+		})
+		if err != nil {
+			return explained(err)
+		}
+		return show(cmd, rows[client.ListedAttempt]{
+			items: items, none: "no attempt matches",
+			head: []string{"STARTED", "DELIVERY", "TYPE", "ENDPOINT", "TRY", "STATUS", "OUTCOME", "TOOK"},
+			line: func(a client.ListedAttempt) []string {
+				return []string{
+					clock(a.Started), a.Delivery, a.Event.Type, a.Endpoint, fmt.Sprint(a.N), status(a.Status), a.Outcome,
+					(time.Duration(a.DurationMS) * time.Millisecond).String(),
+				}
+			},
+		})
+	})
+}
+
+// followAttempts prints attempts as they are made.
+func followAttempts(cmd *cobra.Command, c *client.Client) error {
+	asJSON, _ := cmd.Flags().GetBool("json")
+	endpoint, _ := cmd.Flags().GetString("endpoint")
+	for _, name := range []string{"outcome", "status", "since", "until"} {
+		if cmd.Flags().Changed(name) {
+			return errors.New("--follow is narrowed by --endpoint and --tenant alone")
+		}
+	}
+	for item, err := range c.Stream(cmd.Context(), client.StreamFilter{Endpoint: endpoint, Tenant: tenantFlag(cmd)}) {
+		switch {
+		case cmd.Context().Err() != nil:
+			return nil
+		case err != nil:
+			return explained(err)
+		case item.Kind != "attempted":
+		case asJSON:
+			err = printLine(cmd.OutOrStdout(), item)
+		default:
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s  %s  %s → %s  try %d  %s %s  %s\n", clock(item.At), item.Delivery, cell(item.EventType), item.Endpoint,
+				item.N, status(item.Status), item.Outcome, time.Duration(item.DurationMS)*time.Millisecond)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,220 @@
+package caddymodule
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+
+	"github.com/atoship/caddy-webhooks/delivery/httpapi/client"
+)
+
+// onlineFlags are how a running gateway is named, as in Caddy's own commands; a dashboard's API does as well.
+func onlineFlags(cmd *cobra.Command) {
+	cmd.Flags().String("address", "", "Address of the admin endpoint, or a dashboard's URL with api/ behind it (default \"localhost:2019\")")
+	cmd.Flags().StringP("config", "c", "", "Configuration file to read the admin endpoint's address from")
+	cmd.Flags().StringP("adapter", "a", "", "Name of the config adapter")
+	cmd.Flags().String("token", "", "Bearer token for a dashboard's URL, or @file (default: "+tokenVariable+")")
+	jsonFlag(cmd)
+}
+
+// online makes a command that asks a running gateway.
+func online(cmd *cobra.Command, run func(cmd *cobra.Command, c *client.Client, args []string) error) *cobra.Command {
+	onlineFlags(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := connect(cmd)
+		if err != nil {
+			return err
+		}
+		return run(cmd, c, args)
+	}
+	return cmd
+}
+
+// connect makes a client for the gateway that the flags name.
+func connect(cmd *cobra.Command) (*client.Client, error) {
+	flag := func(name string) string { s, _ := cmd.Flags().GetString(name); return s }
+	token, err := argument(cmd, cmp.Or(flag("token"), os.Getenv(tokenVariable)))
+	if err != nil {
+		return nil, err
+	}
+	o := client.Options{Token: strings.TrimSpace(string(token))}
+	address := flag("address")
+	if strings.HasPrefix(address, "http://") || strings.HasPrefix(address, "https://") {
+		return client.New(address, o)
+	}
+	o.Token = "" // the admin endpoint asks for none: it is not told
+	address, err = caddycmd.DetermineAdminAPIAddress(address, nil, flag("config"), flag("adapter"))
+	if err != nil {
+		return nil, fmt.Errorf("finding the admin endpoint: %w", err)
+	}
+	parsed, err := caddy.ParseNetworkAddress(address)
+	if err != nil || parsed.PortRangeSize() > 1 {
+		return nil, fmt.Errorf("'%s' is no address of an admin endpoint", address)
+	}
+	if parsed.IsUnixNetwork() {
+		socket, _, _ := strings.Cut(parsed.Host, "|") // permissions may follow
+		return client.New("unix/"+socket+"|"+adminPath+"/", o)
+	}
+	origin := "http://" + parsed.JoinHostPort(0)
+	o.Header = http.Header{"Origin": {origin}}
+	return client.New(origin+adminPath+"/", o)
+}
+
+// pageFlags are those of a listing.
+func pageFlags(cmd *cobra.Command, filters ...string) {
+	for _, f := range filters {
+		name, help, _ := strings.Cut(f, ": ")
+		cmd.Flags().String(name, "", help)
+	}
+	cmd.Flags().Int("limit", 50, "At most so many, newest first")
+}
+
+// since reads a flag that is a time, or how long ago: 2024-01-15T10:30:00Z, 2h, 7d.
+func moment(cmd *cobra.Command, name string, now time.Time) (time.Time, error) {
+	text, _ := cmd.Flags().GetString(name)
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if at, err := time.Parse(time.RFC3339, text); err == nil {
+		return at, nil
+	}
+	if ago, err := caddy.ParseDuration(text); err == nil && ago >= 0 {
+		return now.Add(-ago), nil
+	}
+	return time.Time{}, fmt.Errorf("--%s is a time such as 2024-01-15T10:30:00Z, or how long ago: 2h, 7d", name)
+}
+
+// window reads --since and --until.
+func window(cmd *cobra.Command) (since, until time.Time, err error) {
+	now := time.Now()
+	since, err = moment(cmd, "since", now)
+	if err != nil {
+		return since, until, err
+	}
+	until, err = moment(cmd, "until", now)
+	return since, until, err
+}
+
+// gather takes items from pages until there are enough.
+func gather[T any](limit int, list func(cursor string) (client.List[T], error)) ([]T, error) {
+	items := []T{}
+	for item, err := range client.All(list) {
+		if err != nil {
+			return nil, err
+		}
+		if len(items) == limit {
+			break
+		}
+		items = append(items, item)
+	}
+	return items, nil
+}
+
+// rows is a table: names of the columns, then a line for each item. Cells are cut so that it fits a terminal.
+type rows[T any] struct {
+	items []T
+	head  []string
+	line  func(T) []string
+	none  string
+}
+
+// MarshalJSON shows the items.
+func (r rows[T]) MarshalJSON() ([]byte, error) { return json.Marshal(r.items) }
+
+// maxCell is the width of a cell in characters: six columns of the usual content fit 120, and ids fit whole.
+const maxCell = 44
+
+// Draw implements drawing.
+func (r rows[T]) Draw(w io.Writer) error {
+	if len(r.items) == 0 {
+		_, err := fmt.Fprintln(w, r.none)
+		return err
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, strings.Join(r.head, "\t")) // a tabwriter keeps its error for Flush
+	for _, item := range r.items {
+		cells := r.line(item)
+		for i := range cells {
+			cells[i] = cell(cells[i])
+		}
+		_, _ = fmt.Fprintln(t, strings.Join(cells, "\t"))
+	}
+	return t.Flush()
+}
+
+// cell is a text for one cell: cut, and without what could steer the terminal.
+func cell(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f && r <= 0x9f {
+			return '·'
+		}
+		return r
+	}, s)
+	if runes := []rune(s); len(runes) > maxCell {
+		return string(runes[:maxCell-1]) + "…"
+	}
+	return cmp.Or(s, "-")
+}
+
+// clock shows a moment in local time.
+func clock(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.Local().Format("2006-01-02 15:04:05")
+}
+
+// said is a line of text that a command answers with; JSON is what it answers with then.
+type said struct {
+	text string
+	v    any
+}
+
+// MarshalJSON shows the value.
+func (s said) MarshalJSON() ([]byte, error) { return json.Marshal(s.v) }
+
+// Draw implements drawing.
+func (s said) Draw(w io.Writer) error {
+	_, err := fmt.Fprintln(w, s.text)
+	return err
+}
+
+// explained adds what to do to what the gateway answers.
+func explained(err error) error {
+	p, ok := errors.AsType[*client.Problem](err)
+	switch {
+	case !ok:
+		return err
+	case p.Status == http.StatusNotFound && p.Detail == "":
+		return errors.New("what answers there is no gateway: does its configuration have the global option webhooks?")
+	case p.Status == http.StatusUnauthorized:
+		return fmt.Errorf("%w; give the token with --token or %s", err, tokenVariable)
+	}
+	return err
+}
+
+func status(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+// printLine prints one JSON object on a line of its own.
+func printLine(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
