@@ -43,6 +43,7 @@ func parseDashboard(h httpcaddyfile.Helper) ([]httpcaddyfile.ConfigValue, error)
 //	webhooks_dashboard [<matcher>] {
 //		auth token <secret>… [tenant <name>] [role viewer|operator]
 //		auth caddy | auth none
+//		frame_ancestors <origin>…
 //	}
 //
 // `auth token` may be repeated.
@@ -52,9 +53,12 @@ func (d *Dashboard) UnmarshalCaddyfile(h *caddyfile.Dispenser) error {
 		return h.Errf("webhooks_dashboard: surplus word '%s', the options go into a block", h.Val())
 	}
 	err := words{
-		block:   "webhooks_dashboard",
-		options: map[string]option{"auth": d.parseAuth},
-		repeat:  []string{"auth"},
+		block: "webhooks_dashboard",
+		options: map[string]option{
+			"auth":            d.parseAuth,
+			"frame_ancestors": func(h *caddyfile.Dispenser) error { return some(h, &d.FrameAncestors) },
+		},
+		repeat: []string{"auth"},
 	}.parse(h)
 	if err == nil && d.Auth == "" {
 		err = h.Err("webhooks_dashboard: say who may enter: auth token <secret>, auth caddy or auth none")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -13,12 +14,13 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/atoship/caddy-webhooks/delivery"
+	"github.com/atoship/caddy-webhooks/delivery/dashboard"
 	"github.com/atoship/caddy-webhooks/delivery/httpapi"
 )
 
 func init() { caddy.RegisterModule((*Dashboard)(nil)) }
 
-// Dashboard serves the management API below `api/`. It needs the app `webhooks`.
+// Dashboard serves pages to work with the gateway, and the management API below `api/`. It needs the app `webhooks`.
 type Dashboard struct {
 	// The path it is at, without a final slash, which is taken off requests; the Caddyfile's matcher sets it. Default: none,
 	// requests come with the path that they are to have.
@@ -32,11 +34,14 @@ type Dashboard struct {
 	// The bearer tokens. Required with `auth` `token`.
 	Token []DashboardToken `json:"token,omitempty"`
 
+	// Origins that may show the pages in a frame, such as `https://shop.example.com`: a portal link opens there with one tenant's
+	// webhooks. Default: none.
+	FrameAncestors []string `json:"frame_ancestors,omitempty"`
+
 	app   *App
 	guard *httpapi.Guard
 	api   *httpapi.API
-	// pages answers what is not below api/; base is the path of the dashboard as the browser knows it, with a final slash.
-	pages func(w http.ResponseWriter, r *http.Request, base string)
+	pages *dashboard.Handler
 }
 
 // DashboardToken is a bearer token and what it opens.
@@ -70,7 +75,7 @@ func (d *Dashboard) Provision(ctx caddy.Context) error {
 		return fmt.Errorf("webhooks_dashboard: %w", err)
 	}
 	d.api = httpapi.NewAPI(d.gateway, ctx.Slogger())
-	d.pages = noPages
+	d.pages = &dashboard.Handler{Who: d.guard.Access, SignsIn: d.Auth == authToken, Frames: d.FrameAncestors}
 	return endStreams(ctx, d.api)
 }
 
@@ -93,6 +98,11 @@ func (s streamEnder) Handle(context.Context, caddy.Event) error {
 
 // Validate refuses what no request could be served with.
 func (d *Dashboard) Validate() error {
+	for _, origin := range d.FrameAncestors {
+		if u, err := url.Parse(origin); err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.Path+u.RawQuery+u.Fragment != "" || strings.ContainsAny(origin, " ;,'") {
+			return fmt.Errorf("webhooks_dashboard: frame_ancestors '%s' is no origin such as https://shop.example.com", origin)
+		}
+	}
 	if d.Prefix != "" && (!strings.HasPrefix(d.Prefix, "/") || strings.HasSuffix(d.Prefix, "/")) {
 		return fmt.Errorf("webhooks_dashboard: the prefix '%s' must start with a slash and not end in one", d.Prefix)
 	}
@@ -185,6 +195,7 @@ func (d *Dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhtt
 	}
 	base := strings.TrimSuffix(full, strings.TrimPrefix(rest, "/"))
 	if strings.HasPrefix(rest, "/api/") {
+		r = dashboard.Authorize(r)
 		access, p := d.guard.Access(w, r)
 		if p != nil {
 			p.Write(w)
@@ -195,14 +206,8 @@ func (d *Dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhtt
 		})).ServeHTTP(w, r)
 		return nil
 	}
-	d.pages(w, r, base)
+	d.pages.Serve(w, r, rest, base)
 	return nil
-}
-
-// noPages answers where there will be pages.
-func noPages(w http.ResponseWriter, _ *http.Request, _ string) {
-	p := &httpapi.Problem{Status: http.StatusNotFound, Detail: "there is no page here; the management API is below api/"}
-	p.Write(w)
 }
 
 // Interface guards.

@@ -158,16 +158,19 @@ func TestTheDashboardsPath(t *testing.T) {
 		location string
 		says     string
 	}{
-		"/webhooks":            {308, "/webhooks/", ""},
-		"/webhooks?a=b":        {308, "/webhooks/?a=b", ""},
-		"/webhooks/":           {404, "", "below api/"},
-		"/inside/":             {404, "", "below api/"},
-		"/inside/deep/page":    {404, "", "below api/"},
-		"/inside/api/health":   {200, "", `"status":"ready"`},
-		"/inside/api/":         {404, "", "problem"},
-		"/webhooks/api/health": {401, "", "bearer"},
-		"/WEBHOOKS/api/health": {404, "", "no page"},
-		"/webhooksx":           {404, "", ""},
+		"/webhooks":             {308, "/webhooks/", ""},
+		"/webhooks?a=b":         {308, "/webhooks/?a=b", ""},
+		"/webhooks/":            {200, "", "<!doctype html>"},
+		"/inside/":              {200, "", "<!doctype html>"},
+		"/inside/static/app.js": {200, "", "import"},
+		"/inside/deep/page":     {404, "", "below /inside/api/"},
+		"/webhooks/session":     {401, "", "bearer"},
+		"/inside/session":       {200, "", `"role":"operator"`},
+		"/inside/api/health":    {200, "", `"status":"ready"`},
+		"/inside/api/":          {404, "", "problem"},
+		"/webhooks/api/health":  {401, "", "bearer"},
+		"/WEBHOOKS/api/health":  {404, "", "no such page"},
+		"/webhooksx":            {404, "", ""},
 	} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+g.address+path, http.NoBody)
 		if err != nil {

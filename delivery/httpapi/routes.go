@@ -83,6 +83,9 @@ func (a *API) routes() []*route {
 		{pattern: "POST /tenants/{tenant}/tokens", do: a.createToken, global: true, doc: doc{
 			summary: "Make a token for a tenant; it is shown here", body: tokenRequest{}, answer: tokenView{}, status: http.StatusCreated, refuses: []int{conflict},
 		}},
+		{pattern: "POST /tenants/{tenant}/portal-links", do: a.createPortalLink, global: true, doc: doc{
+			summary: "Make a link that shows a tenant's webhooks and nothing else", body: portalRequest{}, answer: portalView{}, status: http.StatusCreated,
+		}},
 		{pattern: "DELETE /tenants/{tenant}/tokens/{id}", do: a.deleteToken, global: true, doc: doc{summary: "End a token"}},
 		{pattern: "GET /openapi.json", do: a.openAPI, doc: doc{summary: "This document", answer: map[string]json.RawMessage{}}},
 	}...)

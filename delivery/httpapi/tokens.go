@@ -85,26 +85,35 @@ func (a *API) createToken(ctx context.Context, c *call) (any, error) {
 	if p != nil {
 		return nil, p
 	}
-	docs := c.gateway.Documents()
-	if all, err := tokensOf(ctx, docs, tenant); err != nil {
+	v, err := a.keepToken(ctx, c, t)
+	if err != nil {
 		return nil, err
+	}
+	return &reply{status: http.StatusCreated, location: "tokens/" + v.ID, body: v}, nil
+}
+
+// keepToken draws a token, and stores what it opens.
+func (a *API) keepToken(ctx context.Context, c *call, t *token) (v tokenView, err error) {
+	docs := c.gateway.Documents()
+	if all, err := tokensOf(ctx, docs, t.Tenant); err != nil {
+		return v, err
 	} else if len(all) >= maxTokens {
-		return nil, &Problem{Status: http.StatusConflict, Detail: fmt.Sprintf("the tenant has %d tokens already: delete one", maxTokens)}
+		return v, &Problem{Status: http.StatusConflict, Detail: fmt.Sprintf("the tenant has %d tokens already: delete one", maxTokens)}
 	}
 	id, text := newToken()
 	sum := sha256.Sum256([]byte(text))
 	t.Hash = hex.EncodeToString(sum[:])
 	body, err := json.Marshal(t)
 	if err != nil {
-		return nil, err
+		return v, err
 	}
 	if _, err := docs.PutDocument(ctx, delivery.Document{Kind: tokenKind, Name: id, Body: body}); err != nil {
-		return nil, err
+		return v, err
 	}
-	a.audit(ctx, c, "made a token for tenant "+tenant, id)
-	v := viewToken(id, t)
+	a.audit(ctx, c, "made a token for tenant "+t.Tenant, id)
+	v = viewToken(id, t)
 	v.Token = text
-	return &reply{status: http.StatusCreated, location: "tokens/" + id, body: v}, nil
+	return v, nil
 }
 
 // token checks what was asked for.

@@ -1,0 +1,58 @@
+// Routes: the rules as they are, and why an event goes where it goes.
+
+import { acting, fill, h, number, page, table, tag } from "../ui.js";
+import { get, post } from "../api.js";
+
+export async function routes() {
+  const all = await get("routes");
+  const list = all.items ?? all.routes ?? [];
+  const text = h("textarea", { id: "event", "aria-describedby": "event-hint" }, '{"event": "label.created", "environment": "production", "data": {"carrier": "USPS"}}');
+  const result = h("section", { "aria-live": "polite" });
+  return [
+    page("Routes"),
+    table([{ name: "Rule" }, { name: "Condition" }, { name: "To" }, { name: "Where", class: "wide tight" }],
+      list.map((r) => h("tr", {}, h("td", { class: "wrap" }, r.name ?? r.rule, r.otherwise ? [" ", tag("", "otherwise")] : null, r.hits === undefined ? null : h("div", { class: "quiet small num" }, `${number(r.hits)} events`)),
+        h("td", { class: "wrap" }, h("code", {}, r.when || (r.types ?? r.events ?? []).join(" ") || "every event")),
+        h("td", { class: "wrap" }, targets(r)), h("td", { class: "wide tight quiet small" }, r.pos ?? ""))),
+      "There are no routes: events go to the endpoints that subscribe to them."),
+    h("h2", {}, "Explain an event"),
+    h("label", { for: "event" }, "Event"), text, h("p", { class: "hint", id: "event-hint" }, "As a publisher would send it. Nothing is sent or kept."),
+    h("button", { type: "button", class: "primary", onclick: acting(async () => {
+      let event;
+      try { event = JSON.parse(text.value); } catch { throw new Error("That is no JSON."); }
+      fill(result, drawing(await post("routes/explain", event)));
+    }) }, "Explain"), result,
+  ];
+}
+
+function targets(r) {
+  const chain = (t) => (typeof t === "string" ? t : [t.endpoint ?? t.primary, ...(t.backups ?? t.backup ?? [])].filter(Boolean).join(" → ") + (t.weight ? ` (${t.weight})` : ""));
+  const all = [r.to ?? r.targets ?? [], r.split?.to ?? []].flat().map(chain);
+  if (r.pick) all.push("picked by an expression");
+  if (r.endpoint) all.push(r.endpoint);
+  return all.map((t) => h("div", {}, t));
+}
+
+const kinds = { true: "ok", false: "", missing: "warn", error: "bad" };
+
+function part(p) {
+  if (!p) return null;
+  return h("li", {}, tag(kinds[p.outcome] ?? "", p.outcome), " ", p.op ? h("strong", {}, p.op) : h("code", { class: "wrap" }, p.text),
+    (p.values ?? []).map((v) => h("div", { class: "quiet small wrap" }, h("code", {}, v.path), v.missing ? " is missing" : ` = ${JSON.stringify(v.value)}${v.truncated ? "…" : ""}`)),
+    p.error ? h("div", { class: "small" }, p.error) : null,
+    p.parts?.length ? h("ul", { class: "tree" }, p.parts.map(part)) : null);
+}
+
+/** drawing shows an explanation: who gets the event, then each rule with what its parts came to. */
+export function drawing(x) {
+  return h("div", {},
+    h("div", { class: `note ${x.undecided ? "warn" : x.targets.length ? "ok" : ""}` },
+      x.targets.filter((t) => !t.dropped).map((t) => h("div", {}, "→ ", h("strong", {}, t.endpoint), t.backups?.length ? `, then ${t.backups.join(", ")}` : "", ` by ${t.route}`)),
+      x.undecided ? h("div", {}, `Undecided: held by ${(x.held ?? []).join(", ")}.`) : null,
+      x.targets.length === 0 && !x.undecided ? "Nobody gets it." : null,
+      h("div", { class: "quiet small" }, `${number(x.candidates)} of ${number(x.total)} rules could apply`)),
+    x.rules.map((r) => h("details", { open: r.outcome === "true" }, h("summary", {}, tag(kinds[r.outcome] ?? "", r.outcome || "–"), ` ${r.rule} `, h("span", { class: "quiet small" }, r.pos ?? "")),
+      r.skipped ? h("p", { class: "quiet" }, r.skipped) : null, r.error ? h("pre", { tabindex: "0" }, r.error) : null,
+      h("ul", { class: "tree" }, part(r.when), part(r.pick), part(r.by)))),
+    x.omitted ? h("p", { class: "quiet" }, `and ${number(x.omitted)} rules more`) : null);
+}

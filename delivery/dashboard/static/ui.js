@@ -1,0 +1,169 @@
+// What every page is made of. Text reaches the page as text nodes and attributes only: nothing here reads HTML, so what a
+// publisher, a receiver or a header says can never become markup.
+
+const svgNames = new Set(["svg", "path", "polyline", "line", "title"]);
+
+/** h makes an element. Attributes: on… are listeners, true is an empty attribute, null and false are left out. */
+export function h(name, attributes, ...children) {
+  const e = svgNames.has(name) ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
+  for (const [key, value] of Object.entries(attributes ?? {})) {
+    if (value === null || value === undefined || value === false) continue;
+    if (key.startsWith("on")) e.addEventListener(key.slice(2), value);
+    else if (key === "value" && "value" in e) e.value = value;
+    else e.setAttribute(key, value === true ? "" : value);
+  }
+  add(e, children);
+  return e;
+}
+
+function add(e, children) {
+  for (const c of children.flat(3)) {
+    if (c === null || c === undefined || c === false) continue;
+    e.append(c instanceof Node ? c : String(c));
+  }
+}
+
+/** fill replaces what is in an element. */
+export function fill(e, ...children) {
+  e.replaceChildren();
+  add(e, children);
+  return e;
+}
+
+const clock = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const short = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+const numbers = new Intl.NumberFormat();
+
+/** time shows a moment in local time, with UTC on hover. */
+export function time(text, form) {
+  if (!text) return h("span", { class: "quiet" }, "–");
+  const at = new Date(text);
+  const today = at.toDateString() === new Date().toDateString();
+  const shown = form === "ago" ? ago(at) : (today ? short : clock).format(at);
+  return h("time", { datetime: text, title: at.toISOString().replace("T", " ").replace("Z", " UTC"), class: "num" }, shown);
+}
+
+/** ago tells how far a moment is, in the largest unit that fits. */
+export function ago(at) {
+  const s = (Date.now() - at.getTime()) / 1000;
+  const text = span(Math.abs(s));
+  return s < 0 ? `in ${text}` : `${text} ago`;
+}
+
+export function span(s) {
+  if (s < 1) return `${Math.round(s * 1000)} ms`;
+  if (s < 90) return `${Math.round(s)} s`;
+  if (s < 5400) return `${Math.round(s / 60)} min`;
+  if (s < 129600) return `${Math.round(s / 3600)} h`;
+  return `${Math.round(s / 86400)} d`;
+}
+
+export const number = (n) => (n === undefined || n === null ? "–" : numbers.format(n));
+
+export function bytes(n) {
+  for (const unit of ["B", "kB", "MB", "GB"]) {
+    if (n < 1000 || unit === "GB") return `${n < 10 && unit !== "B" ? n.toFixed(1) : Math.round(n)} ${unit}`;
+    n /= 1000;
+  }
+}
+
+/** tag shows a word with its meaning as colour; the word itself says it too. */
+export const tag = (kind, text) => h("span", { class: `tag ${kind}` }, text);
+
+const stateKinds = { delivered: "ok", pending: "", exhausted: "bad", cancelled: "" };
+export const stateTag = (state) => tag(stateKinds[state] ?? "", state === "exhausted" ? "dead letter" : state);
+
+export function outcomeTag(outcome, status) {
+  const kind = outcome === "delivered" ? "ok" : ["local", "cancelled", "unknown"].includes(outcome) ? "warn" : "bad";
+  return tag(kind, status ? `${status} ${outcome.replaceAll("_", " ")}` : outcome.replaceAll("_", " "));
+}
+
+/** spark draws numbers as a line. */
+export function spark(values, label, kind) {
+  const top = Math.max(1, ...values);
+  const points = values.map((v, i) => `${(i / Math.max(1, values.length - 1)) * 100},${(30 - (v / top) * 28).toFixed(2)}`).join(" ");
+  return h("svg", { viewBox: "0 0 100 32", preserveAspectRatio: "none", role: "img", "aria-label": label },
+    h("polyline", { class: `spark ${kind ?? ""}`, points }));
+}
+
+export function table(columns, rows, empty) {
+  if (rows.length === 0) return h("div", { class: "empty" }, empty);
+  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table" }, h("table", {},
+    h("thead", {}, h("tr", {}, columns.map((c) => h("th", { scope: "col", class: c.class }, c.name)))),
+    h("tbody", {}, rows)));
+}
+
+export const facts = (...pairs) => h("dl", { class: "facts" },
+  pairs.filter((p) => p && p[1] !== undefined && p[1] !== null && p[1] !== "").map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+
+export function page(title, crumbs, ...actions) {
+  document.title = `${title} · Webhooks`;
+  return h("header", { class: "page" },
+    h("div", {}, crumbs ? h("div", { class: "crumbs" }, crumbs) : null, h("h1", { tabindex: "-1" }, title)),
+    h("div", { class: "row" }, actions));
+}
+
+/** copy is a button that puts text on the clipboard. */
+export function copy(text, label = "Copy") {
+  const b = h("button", { type: "button", onclick: async () => {
+    try {
+      await navigator.clipboard.writeText(typeof text === "function" ? text() : text);
+      b.textContent = "Copied";
+    } catch {
+      b.textContent = "Select and copy it";
+    }
+    setTimeout(() => { b.textContent = label; }, 2000);
+  } }, label);
+  return b;
+}
+
+let toasts;
+/** toast says something in passing. */
+export function toast(kind, text) {
+  toasts ??= document.body.appendChild(h("div", { class: "toast", role: "status", "aria-live": "polite" }));
+  const note = h("div", { class: `note ${kind}` }, text);
+  toasts.append(note);
+  setTimeout(() => note.remove(), 6000);
+}
+
+/** ask shows a dialog and resolves to what its form says, or null. */
+export function ask(title, content, confirm, danger) {
+  return new Promise((resolve) => {
+    const form = h("form", { method: "dialog" }, h("h2", { style: null }, title), content,
+      h("div", { class: "row" }, h("button", { type: "submit", value: "yes", class: danger ? "danger" : "primary" }, confirm),
+        h("button", { type: "button", onclick: () => d.close("") }, "Cancel")));
+    const d = h("dialog", { "aria-label": title }, form);
+    d.addEventListener("close", () => {
+      resolve(d.returnValue === "yes" ? new FormData(form) : null);
+      d.remove();
+    });
+    document.body.append(d);
+    d.showModal();
+  });
+}
+
+/** acting runs something a button does: the button waits, and a mistake is told. */
+export function acting(does, done) {
+  return async (event) => {
+    const b = event.currentTarget;
+    b.disabled = true;
+    try {
+      const result = await does(event);
+      if (done && result !== null) toast("ok", typeof done === "function" ? done(result) : done);
+    } catch (problem) {
+      toast("bad", problem.message);
+    } finally {
+      b.disabled = false;
+    }
+  };
+}
+
+/** pretty is JSON for reading; what is none is shown as it is. */
+export function pretty(value) {
+  if (typeof value !== "string") return JSON.stringify(value, null, 2);
+  try {
+    return JSON.stringify(JSON.parse(value), null, 2);
+  } catch {
+    return value;
+  }
+}

@@ -1,0 +1,162 @@
+// Package dashboard_test clicks through the dashboard of the real gateway in a real Chromium, with real receivers behind it:
+// every journey that the customer guide describes, and an operator's. journey.mjs holds the clicks. Screenshots of every page, at
+// two widths, light and dark, go to DASHBOARD_SHOTS.
+//
+//	npm ci --prefix examples/dashboard && go test ./examples/dashboard
+package dashboard_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/atoship/caddy-webhooks/examples/internal/rig"
+)
+
+const caddyfile = `{
+	admin off
+	auto_https off
+	skip_install_trust
+	webhooks {
+		store embedded %[1]s/store
+		secret_key {env.WEBHOOKS_KEY}
+		catalog %[2]s
+		egress {
+			address 127.0.0.1
+			allow 127.0.0.1
+			ports any
+			plain_http
+		}
+		defaults {
+			retry off
+			breaker off
+		}
+		endpoint audit {
+			url %[4]s/audit
+			secret whsec_ZGFzaGJvYXJkIHNlY3JldCAwMDAwMDAwMDAwMDAwMDE=
+		}
+		route rare {
+			when ` + "`event.type == \"order.canceled\" && data.canceled_by == \"buyer\"`" + `
+			to audit
+		}
+	}
+}
+http://127.0.0.1:%[3]d {
+	webhooks_ingest /events {
+		auth none
+	}
+	webhooks_dashboard /webhooks/* {
+		auth token {env.DASHBOARD_TOKEN}
+	}
+	respond 404
+}
+`
+
+const token = "a token for the dashboard's journeys"
+
+func TestEveryJourneyInChromium(t *testing.T) {
+	t.Parallel()
+	chromium := needBrowser(t)
+	good := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(good.Close)
+	var mended atomic.Bool
+	bad := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/mend" {
+			mended.Store(true)
+		} else if !mended.Load() {
+			http.Error(w, `<script>executed()</script>`, http.StatusInternalServerError)
+		}
+	}))
+	t.Cleanup(bad.Close)
+
+	site := startGateway(t, good.URL)
+	shots := os.Getenv("DASHBOARD_SHOTS")
+	if shots == "" {
+		shots = t.TempDir()
+	} else if err := os.MkdirAll(shots, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	options, err := json.Marshal(map[string]string{
+		"base": site + "/webhooks/", "ingest": site + "/events", "token": token, "chromium": chromium, "shots": shots,
+		"good": good.URL + "/in", "bad": bad.URL + "/in", "mend": bad.URL + "/mend",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "node", "journey.mjs", string(options)).CombinedOutput() //nolint:gosec // our own script
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Logf("%s", out)
+}
+
+// needBrowser skips the test where it cannot run.
+func needBrowser(t *testing.T) string {
+	t.Helper()
+	if _, err := exec.LookPath("node"); err != nil {
+		t.Skip("SKIP: the journeys need Node 20 or newer")
+	}
+	if _, err := os.Stat("node_modules/playwright-core"); err != nil {
+		t.Skip("SKIP: the journeys' packages are not installed: run npm ci in examples/dashboard")
+	}
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	t.Skip("SKIP: the journeys need Chromium")
+	return ""
+}
+
+// startGateway runs the real binary and returns its site.
+func startGateway(t *testing.T, receiver string) string {
+	t.Helper()
+	dir := t.TempDir()
+	bin, err := rig.Build(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	catalog, err := filepath.Abs("../atoship/events.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ports, err := rig.Ports(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "Caddyfile")
+	if err := os.WriteFile(path, fmt.Appendf(nil, caddyfile, dir, catalog, ports[0], receiver), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, value := range map[string]string{
+		"DASHBOARD_TOKEN": token, "WEBHOOKS_KEY": "ZGFzaGJvYXJkIHN0b3JlIGtleSAwMDAwMDAwMDAwMDE=",
+	} {
+		if err := os.Setenv(name, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gateway, err := rig.Start(bin, path, dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := gateway.Stop(); err != nil {
+			t.Errorf("%v\n%s", err, gateway.LogTail())
+		}
+	})
+	addr := fmt.Sprintf("127.0.0.1:%d", ports[0])
+	if err := gateway.Ready(t.Context(), addr); err != nil {
+		t.Fatal(err)
+	}
+	return "http://" + addr
+}
