@@ -71,6 +71,17 @@ func (g *Gateway) Ready(ctx context.Context, addrs ...string) error {
 	}
 }
 
+// Exit waits for the process to end by itself and returns why, with its log's end; nil if it runs on until ctx ends. It is for
+// configurations that must not start: Caddy may listen for a moment before it finds that out.
+func (g *Gateway) Exit(ctx context.Context) error {
+	select {
+	case <-g.done:
+		return fmt.Errorf("the gateway ended: %w\n%s", g.err, g.LogTail())
+	case <-ctx.Done():
+		return nil
+	}
+}
+
 // Kill ends the process with SIGKILL, as a crash would, and waits until it is gone.
 func (g *Gateway) Kill() {
 	_ = g.cmd.Process.Kill() // an error means that it is gone already
