@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync/atomic"
+	"sync"
 	"testing"
 
 	"github.com/atoship/caddy-webhooks/examples/internal/site"
@@ -16,18 +16,25 @@ import (
 func TestEachEventIsInTheFileOnceOverARestart(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "events.ndjson")
-	var current atomic.Pointer[Log]
+	var running sync.RWMutex // a program that ends finishes its requests first
+	var current *Log
 	openLog := func() {
-		l, err := OpenLog(path)
-		if err != nil {
-			t.Fatal(err)
+		running.Lock()
+		defer running.Unlock()
+		if current != nil {
+			_ = current.Close()
 		}
-		if before := current.Swap(l); before != nil {
-			_ = before.Close()
+		var err error
+		if current, err = OpenLog(path); err != nil {
+			t.Fatal(err)
 		}
 	}
 	openLog()
-	door := &site.Flaky{Receiver: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { current.Load().ServeHTTP(w, r) })}
+	door := &site.Flaky{Receiver: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		running.RLock()
+		defer running.RUnlock()
+		current.ServeHTTP(w, r)
+	})}
 	s := site.Start(t, door)
 	for i := range 24 {
 		s.Publish(t, map[string]any{"id": fmt.Sprint("log-", i), "event": "order.imported", "data": map[string]any{"order_id": fmt.Sprint("ord_", i)}})
