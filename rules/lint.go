@@ -312,7 +312,7 @@ func (l *linter) covered(r *linted) *Finding {
 		if !r.term.implies(by.term) {
 			continue
 		}
-		why := ""
+		var why string
 		switch {
 		case r.rule.route != nil && l.takes(by):
 			why = "takes every event that this one would match"

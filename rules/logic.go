@@ -334,49 +334,49 @@ func every(ts []*term, f func(*term) bool) bool {
 	return !slices.ContainsFunc(ts, func(t *term) bool { return !f(t) })
 }
 
-// implies reports that whenever b is true, so is a. nil is always true.
-func (b *term) implies(a *term) bool {
+// implies reports that whenever t is true, so is a. nil is always true.
+func (t *term) implies(a *term) bool {
 	switch {
 	case a == nil:
 		return true
-	case b == nil:
+	case t == nil:
 		return false
 	case a.op == and:
-		return every(a.kids, b.implies)
-	case b.op == or:
-		return every(b.kids, func(k *term) bool { return k.implies(a) })
-	case b.op == and:
-		if slices.ContainsFunc(b.kids, func(k *term) bool { return k.implies(a) }) {
+		return every(a.kids, t.implies)
+	case t.op == or:
+		return every(t.kids, func(k *term) bool { return k.implies(a) })
+	case t.op == and:
+		if slices.ContainsFunc(t.kids, func(k *term) bool { return k.implies(a) }) {
 			return true
 		}
-		return a.op == or && slices.ContainsFunc(a.kids, b.implies)
+		return a.op == or && slices.ContainsFunc(a.kids, t.implies)
 	case a.op == or:
-		return slices.ContainsFunc(a.kids, b.implies)
+		return slices.ContainsFunc(a.kids, t.implies)
 	case a.op == not:
-		return b.denies(a.kids[0])
-	case b.op == not:
+		return t.denies(a.kids[0])
+	case t.op == not:
 		return false
 	}
-	return b.key == a.key && b.key != "" || b.fact != nil && a.fact != nil && b.fact.implies(a.fact)
+	return t.key == a.key && t.key != "" || t.fact != nil && a.fact != nil && t.fact.implies(a.fact)
 }
 
-// denies reports that whenever b is true, a is false.
-func (b *term) denies(a *term) bool {
+// denies reports that whenever t is true, a is false.
+func (t *term) denies(a *term) bool {
 	switch {
-	case b == nil || a == nil:
+	case t == nil || a == nil:
 		return false
-	case b.op == or:
-		return every(b.kids, func(k *term) bool { return k.denies(a) })
+	case t.op == or:
+		return every(t.kids, func(k *term) bool { return k.denies(a) })
 	case a.op == or:
-		return every(a.kids, b.denies)
+		return every(a.kids, t.denies)
 	case a.op == and:
-		return slices.ContainsFunc(a.kids, b.denies)
+		return slices.ContainsFunc(a.kids, t.denies)
 	case a.op == not:
-		return b.implies(a.kids[0])
-	case b.op == and:
-		return slices.ContainsFunc(b.kids, func(k *term) bool { return k.denies(a) })
-	case b.op == not:
-		x := b.kids[0]
+		return t.implies(a.kids[0])
+	case t.op == and:
+		return slices.ContainsFunc(t.kids, func(k *term) bool { return k.denies(a) })
+	case t.op == not:
+		x := t.kids[0]
 		if x.op != leaf {
 			return false
 		}
@@ -386,24 +386,24 @@ func (b *term) denies(a *term) bool {
 		// Outside of all of x's values is outside of a's, when those are fewer.
 		return x.fact != nil && a.fact != nil && x.fact.kind == factAmong && a.fact.kind == factAmong && a.fact.implies(x.fact)
 	}
-	return b.fact != nil && a.fact != nil && b.fact.denies(a.fact)
+	return t.fact != nil && a.fact != nil && t.fact.denies(a.fact)
 }
 
-// excludes reports that a and b are never both true.
-func (b *term) excludes(a *term) bool {
+// excludes reports that a and t are never both true.
+func (t *term) excludes(a *term) bool {
 	switch {
-	case b == nil || a == nil:
+	case t == nil || a == nil:
 		return false
 	case a.op == or:
-		return every(a.kids, b.excludes)
-	case b.op == or:
-		return every(b.kids, a.excludes)
+		return every(a.kids, t.excludes)
+	case t.op == or:
+		return every(t.kids, a.excludes)
 	case a.op == and:
-		return slices.ContainsFunc(a.kids, b.excludes)
-	case b.op == and:
-		return slices.ContainsFunc(b.kids, a.excludes)
+		return slices.ContainsFunc(a.kids, t.excludes)
+	case t.op == and:
+		return slices.ContainsFunc(t.kids, a.excludes)
 	}
-	return b.denies(a) || a.denies(b)
+	return t.denies(a) || a.denies(t)
 }
 
 // never reports that a term cannot be true. When two of its parts are why, it
