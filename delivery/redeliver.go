@@ -28,7 +28,7 @@ func (e *Engine) Redeliver(ctx context.Context, id string) (*Delivery, error) {
 		return nil, err
 	}
 	d := rec.Delivery
-	ds, err := e.repeat(ctx, d.Event, []*Delivery{{Route: d.Route, Chain: d.Chain}})
+	ds, err := e.repeat(ctx, d.Event, []*Delivery{d})
 	if err != nil {
 		return nil, fmt.Errorf("redelivering %s: %w", id, err)
 	}
@@ -124,11 +124,11 @@ func (e *Engine) repeat(ctx context.Context, ev *Event, like []*Delivery) ([]*De
 	return ds, nil
 }
 
-// again plans a delivery like another, for a replay.
+// again plans a delivery like another, for a replay. Its first attempt links to the last one of the other.
 func (e *Engine) again(plan *Plan, ev *Event, like *Delivery, replay string, now time.Time) *Delivery {
 	return &Delivery{
 		Route: like.Route, Chain: like.Chain, Replay: replay, Planned: now, OrderKey: e.orderKey(plan.Endpoints[like.Chain[0]], ev),
-		Progress: Progress{Due: now},
+		Progress: Progress{Due: now, Span: like.Span},
 	}
 }
 

@@ -111,6 +111,30 @@ func TestEachAttemptKnowsThePublishingAndTheAttemptBefore(t *testing.T) {
 	})
 }
 
+func TestWhatIsSentAgainLinksToTheAttemptBefore(t *testing.T) {
+	t.Parallel()
+	d := new(diary)
+	inWorldLike(t, func(w *world) { w.tracer = d }, func(t *testing.T, w *world) {
+		w.apply(w.plan(routeTo{targets: []delivery.Target{to("a")}}, w.endpoint("a")))
+		r := w.publish("one")[0]
+		pass(time.Second)
+		if _, err := w.e.Redeliver(t.Context(), r.Deliveries[0].ID); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Second)
+		if _, err := w.e.ReplayEvent(t.Context(), "one", nil, ""); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Second)
+		want(t, "the story", d.lines, []string{
+			"publish one as 1", "published one, duplicate false",
+			"try 1 at a as 2, of 1, after 0", "tried as 2: delivered",
+			"try 1 at a as 3, of 1, after 2", "tried as 3: delivered",
+			"try 1 at a as 4, of 1, after 3", "tried as 4: delivered",
+		})
+	})
+}
+
 func TestWithoutATracerTheEventsOwnTraceContextGoesWhereItIsWanted(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(t *testing.T, w *world) {
