@@ -194,7 +194,7 @@ func TestHostileExpressionsAreStopped(t *testing.T) {
 			if took > patience {
 				t.Errorf("took %v", took)
 			}
-			if allocated > 1<<10 {
+			if allocated > 1<<10 && !raced { // the race detector keeps pools from being used again
 				t.Errorf("allocated %d KiB", allocated)
 			}
 		})
