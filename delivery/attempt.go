@@ -18,6 +18,8 @@ type Attempt struct {
 	// Started is wall time; Duration covers everything from dial to the last byte kept.
 	Started  time.Time
 	Duration time.Duration
+	// began is Started with its monotonic reading: the wall clock may be set while the attempt runs.
+	began time.Time
 	// Status is the HTTP status, 0 when no answer came.
 	Status int
 	// Outcome is the stable class of what happened: delivered, http_error, timeout, tls_error, …, unknown. The closed list

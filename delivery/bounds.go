@@ -62,6 +62,7 @@ func (t *tasks) close() <-chan struct{} {
 // told. Its methods may be called under a lane's lock, since the serving is done from elsewhere.
 type turns struct {
 	serve func()
+	now   func() time.Time
 
 	mu    sync.Mutex
 	next  time.Time // zero: no time is known
@@ -80,9 +81,9 @@ func (t *turns) at(then time.Time) {
 	}
 	t.next = then
 	if t.timer == nil {
-		t.timer = time.AfterFunc(time.Until(then), t.fire)
+		t.timer = time.AfterFunc(then.Sub(t.now()), t.fire)
 	} else {
-		t.timer.Reset(time.Until(then))
+		t.timer.Reset(then.Sub(t.now()))
 	}
 }
 
@@ -157,7 +158,7 @@ func (s share) releaseSilent(took time.Duration) {
 // serveLine lets each lane look whose turn it is at what all share. No lane may be locked.
 func (e *Engine) serveLine() {
 	for e.work.Err() == nil {
-		turn, wake, ok := e.fair.Next(time.Now())
+		turn, wake, ok := e.fair.Next(e.clock.now())
 		if !ok {
 			e.turns.at(wake)
 			return

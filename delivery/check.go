@@ -178,10 +178,11 @@ type said struct {
 
 // send makes a request of the check. A forged one carries a signature of every scheme that is right for another body.
 func (c *checking) send(ctx context.Context, d *Delivery, forged bool) said {
-	a := &Attempt{N: 1, Endpoint: c.ep.Name, Started: time.Now().UTC()}
+	now := c.e.clock.now()
+	a := &Attempt{N: 1, Endpoint: c.ep.Name, Started: now.UTC(), began: now}
 	out := outgoings.Get().(*outgoing)
 	defer out.release()
-	out.begin(ctx, d, c.ep, a)
+	out.begin(ctx, d, c.ep)
 	err := c.e.transform(out, c.plan, d, c.ep, a)
 	signed := out.Body
 	if forged {
@@ -193,7 +194,7 @@ func (c *checking) send(ctx context.Context, d *Delivery, forged bool) said {
 	if err == nil {
 		err = out.send(ctx, c.ep)
 	}
-	return said{status: out.Status, err: err, took: time.Since(a.Started)}
+	return said{status: out.Status, err: err, took: time.Since(a.began)}
 }
 
 // location is where a redirect points to, without what may be secret in it; empty if it says nothing usable.

@@ -29,21 +29,21 @@ const (
 // learn from it.
 func (e *Engine) deliver(l *lane, j job) (gate.Result, gate.Use) {
 	d, plan := j.d, e.plan.Load()
-	now := time.Now()
+	now := e.clock.now()
 	wake := func() {
 		if err := e.wakeTargets(e.work, plan, []*Delivery{d}); err != nil { // then they wake by themselves, after this attempt
 			e.log.Debug("a backup is not ready", slog.Any("error", err))
 		}
 	}
 	target := targets{
-		next: func(spent uint8) uint8 { wake(); return e.nextTarget(d, spent, time.Now()) },
-		open: func(spent uint8) bool { wake(); return e.hasOpenTarget(d, spent, time.Now()) },
+		next: func(spent uint8) uint8 { wake(); return e.nextTarget(d, spent, e.clock.now()) },
+		open: func(spent uint8) bool { wake(); return e.hasOpenTarget(d, spent, e.clock.now()) },
 	}
 	switch {
 	case d.Event.Test: // a crash kept it from its only try
 		e.deliverTest(plan, d, j.ep)
 		return gate.Excluded, gate.Unused
-	case now.Sub(d.Since()) > plan.Expire:
+	case now.Sub(d.Since()) > plan.Expire && !e.clock.doubtful():
 		e.settle(d, expired(d, stamp(now)))
 		return gate.Excluded, gate.Unused
 	case d.Unknowns >= unknownsPerFailure:
@@ -128,7 +128,7 @@ const maxPooledHeaders = 32
 func (e *Engine) try(ctx context.Context, plan *Plan, d *Delivery, ep *Endpoint, a *Attempt) retry.Verdict {
 	out := outgoings.Get().(*outgoing)
 	defer out.release()
-	out.begin(e.abort, d, ep, a)
+	out.begin(e.abort, d, ep)
 	err := e.transform(out, plan, d, ep, a)
 	if err == nil {
 		err = out.sign(plan, d, ep, a, out.Body)
@@ -136,8 +136,8 @@ func (e *Engine) try(ctx context.Context, plan *Plan, d *Delivery, ep *Endpoint,
 	if err == nil {
 		err = out.send(ctx, ep)
 	}
-	now := time.Now()
-	a.Duration = now.Sub(a.Started)
+	now := e.clock.now()
+	a.Duration = now.Sub(a.began)
 	a.location = out.Location
 	a.Address, a.Status, a.Excerpt, a.ResponseBytes = out.Address, out.Status, out.Excerpt, out.Bytes
 	v := retry.Classify(retry.Result{
@@ -156,9 +156,9 @@ func (e *Engine) try(ctx context.Context, plan *Plan, d *Delivery, ep *Endpoint,
 }
 
 // begin prepares a try that ends with its endpoint's timeout, or with stop.
-func (o *outgoing) begin(stop context.Context, d *Delivery, ep *Endpoint, a *Attempt) {
+func (o *outgoing) begin(stop context.Context, d *Delivery, ep *Endpoint) {
 	o.Call = egress.Call{
-		URL: ep.URL, Header: o.header, Body: d.Event.Body, End: a.Started.Add(ep.Timeout), Stop: stop,
+		URL: ep.URL, Header: o.header, Body: d.Event.Body, End: time.Now().Add(ep.Timeout), Stop: stop,
 		Read: ReadBytes, Keep: ExcerptBytes,
 	}
 }

@@ -144,6 +144,8 @@ type Config struct {
 	Observer Observer     // default: none
 	Tracer   Tracer       // default: none
 	Logger   *slog.Logger // default: slog.Default()
+
+	now func() time.Time // tests set the wall clock; nil: time.Now
 }
 
 // Defaults of a Plan.

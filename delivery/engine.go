@@ -31,6 +31,7 @@ type Engine struct {
 	mu    sync.RWMutex
 	lanes map[string]*lane // guarded by mu; created when an endpoint is first seen
 
+	clock   *clock
 	fair    *gate.Fair[*lane] // max_in_flight, its parts, and the global rate
 	turns   turns
 	window  windowBudget
@@ -86,10 +87,11 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 		e.log = slog.Default()
 	}
 	e.hot = newHotLog(e.log.Handler())
+	e.clock = newClock(c.now, e.clockSet)
 	e.work, e.stopWork = context.WithCancel(context.WithoutCancel(ctx))
 	e.abort, e.stopAbort = context.WithCancel(context.WithoutCancel(ctx))
 	e.fair = gate.NewFair[*lane](limitsOf(DefaultMaxInFlight), gate.RateSettings{})
-	e.turns.serve = e.serveLine
+	e.turns.serve, e.turns.now = e.serveLine, e.clock.now
 	e.settler = newSettler(e)
 	e.workers = newWorkers(e.work)
 	e.notices = make(chan Notice, noticeBacklog)
@@ -109,7 +111,7 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 		return nil, fmt.Errorf("listing the endpoints' states: %w", err)
 	}
 	for name, state := range states {
-		if !state.resting(time.Now()) {
+		if !state.resting(e.clock.now()) {
 			e.lane(name)
 		}
 	}

@@ -10,3 +10,12 @@ func (e *Engine) Lanes() int { return len(e.allLanes()) }
 
 // RestIdleLanes lets lanes go as if it were that time.
 func (e *Engine) RestIdleLanes(now time.Time) { e.restIdleLanes(now) }
+
+// WithClock is a configuration of an engine that goes by that clock.
+func (c Config) WithClock(now func() time.Time) Config {
+	c.now = now
+	return c
+}
+
+// ProbeLapsed tells whether others may be promised a probe that was promised at that time, in Unix milliseconds.
+func ProbeLapsed(promised int64, now time.Time) bool { return lapsed(promised, now) }

@@ -132,7 +132,7 @@ func (l *lane) evacuate(hold gate.Hold, c Claim) {
 		return
 	}
 	l.takeInLocked(claimed.Deliveries)
-	l.evac.claimed(&claimed, left, time.Now())
+	l.evac.claimed(&claimed, left, l.e.clock.now())
 	if len(claimed.Deliveries) > 0 {
 		l.caughtUp = false
 		l.nextDue = earliest(l.nextDue, c.Now)
@@ -255,6 +255,11 @@ func (e *Engine) targets(d *Delivery, spent uint8) iter.Seq2[uint8, *lane] {
 // probePatience is how long a promised probe keeps others away if nothing comes of it.
 const probePatience = 30 * time.Second
 
+// lapsed tells that nothing came of a probe promised at that time; or the clock was set, and nobody knows.
+func lapsed(promised int64, now time.Time) bool {
+	return time.UnixMilli(promised).Sub(now).Abs() > probePatience
+}
+
 // ready tells whether the endpoint could be tried now as far as its breaker allows.
 func (a *availability) ready(now time.Time) bool {
 	return a.usable && a.breaker != nil && !now.Before(a.until)
@@ -270,7 +275,7 @@ func (l *lane) open(now time.Time) bool {
 		return true
 	case gate.StateHalfOpen:
 		last := l.probePromised.Load()
-		return !probing && now.UnixMilli()-last > probePatience.Milliseconds() &&
+		return !probing && lapsed(last, now) &&
 			l.probePromised.CompareAndSwap(last, now.UnixMilli())
 	default:
 		return false
@@ -303,7 +308,7 @@ func (l *lane) mayOpen(now time.Time) bool {
 	case gate.StateClosed:
 		return true
 	case gate.StateHalfOpen:
-		return !probing && now.UnixMilli()-l.probePromised.Load() > probePatience.Milliseconds()
+		return !probing && lapsed(l.probePromised.Load(), now)
 	default:
 		return false
 	}

@@ -43,6 +43,7 @@ type world struct {
 	tracer   delivery.Tracer
 	observer delivery.Observer
 	log      *slog.Logger
+	clock    func() time.Time // nil: the bubble's
 
 	mu      sync.Mutex
 	sends   []sent
@@ -85,7 +86,7 @@ func (w *world) open() {
 	}
 	e, err := delivery.Open(context.Background(), delivery.Config{
 		Store: store, Tracer: w.tracer, Observer: w.observer, Logger: cmp.Or(w.log, slog.New(slog.DiscardHandler)),
-	})
+	}.WithClock(w.clock))
 	if err != nil {
 		w.t.Fatal(err)
 	}

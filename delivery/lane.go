@@ -78,6 +78,7 @@ type lane struct {
 	nextDue   time.Time // no delivery in the store is due before; zero: nothing waits there
 	noted     time.Time // earliest one that came to the store during the present claim
 	unpark    bool      // what is parked in the store is to be tried again
+	stranded  bool      // what is due too far off is to be looked for
 
 	evac evacuation
 
@@ -112,6 +113,7 @@ func (l *lane) waiting(at time.Time) {
 	defer l.mu.Unlock()
 	l.caughtUp = false
 	l.nextDue = at
+	l.stranded = true // the clock may have been set while we were away
 	l.evac.pending = true
 }
 
@@ -125,7 +127,7 @@ func (e *Engine) Reserve(d *Delivery) bool {
 	if d.Replay != "" {
 		return l.reserveReplayLocked(d)
 	}
-	held, now := len(l.window)+l.reserved, time.Now()
+	held, now := len(l.window)+l.reserved, l.e.clock.now()
 	// What is due in the store was there first: a fresh delivery goes behind it, or retries would starve on a busy lane.
 	behind := !l.nextDue.IsZero() && !l.nextDue.After(now)
 	if l.caughtUp && !behind && l.passedBy == 0 && held < l.windowSize() && e.work.Err() == nil &&
@@ -236,7 +238,7 @@ func (l *lane) pumpLocked() {
 	if l.e.work.Err() != nil || l.gone {
 		return
 	}
-	now := time.Now()
+	now := l.e.clock.now()
 	hold := l.holdLocked(now)
 	if hold.Reason == gate.ReasonNone {
 		l.evac.idle()
@@ -290,7 +292,7 @@ func (l *lane) takeLocked(now time.Time) (job, bool) {
 		l.slots.Release(gate.Unused)
 		return job{}, false
 	}
-	leave, hold := l.breaker.Enter(now)
+	leave, hold := l.breaker.Enter(time.Now()) // which is what it goes by itself
 	if hold.Reason != gate.ReasonNone {
 		share.giveBack(now)
 		l.rate.GiveBack()
@@ -370,7 +372,7 @@ func (l *lane) work(j job) {
 		l.slots.Release(use)
 		l.classifyLocked(result, use, took)
 		var ok bool
-		now := time.Now()
+		now := l.e.clock.now()
 		if l.holdLocked(now).Reason == gate.ReasonNone {
 			j, ok = l.takeLocked(now)
 		}
@@ -399,6 +401,9 @@ func (l *lane) napLocked(now time.Time, hold gate.Hold) {
 	case hold.Reason == gate.ReasonNone:
 		if !l.refilling {
 			wake = later(l.nextDue, l.refillAt)
+			if l.strandedLocked(now) {
+				wake = later(now, l.refillAt)
+			}
 		}
 	default:
 		wake = hold.Until

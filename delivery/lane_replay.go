@@ -1,8 +1,6 @@
 package delivery
 
 import (
-	"time"
-
 	"github.com/atoship/caddy-webhooks/delivery/gate"
 )
 
@@ -73,7 +71,7 @@ func (l *lane) turnLocked() *[]*Delivery {
 // what is due in the store: it has its own share.
 func (l *lane) reserveReplayLocked(d *Delivery) bool {
 	held := len(l.replays.window) + l.replays.reserved
-	if l.e.work.Err() != nil || l.replays.room(l.slots.Size()) <= 0 || l.holdLocked(time.Now()).Reason != gate.ReasonNone ||
+	if l.e.work.Err() != nil || l.replays.room(l.slots.Size()) <= 0 || l.holdLocked(l.e.clock.now()).Reason != gate.ReasonNone ||
 		!l.e.window.take(len(d.Event.Body), held == 0) {
 		return false
 	}
@@ -104,7 +102,7 @@ func (l *lane) emptyLocked() []*Delivery {
 func (l *lane) replayRoom() (room int, hold gate.Hold) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if hold = l.holdLocked(time.Now()); hold.Reason != gate.ReasonNone {
+	if hold = l.holdLocked(l.e.clock.now()); hold.Reason != gate.ReasonNone {
 		return 0, hold
 	}
 	return max(l.replays.room(l.slots.Size()), 0), hold

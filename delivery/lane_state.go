@@ -30,6 +30,7 @@ func (l *lane) load(ctx context.Context) error {
 	defer l.mu.Unlock()
 	if !l.loaded {
 		l.lease, l.state, l.loaded = lease, state, true
+		l.boundHoldLocked(l.e.clock.now())
 		if !state.FailingSince.IsZero() {
 			l.class = gate.ClassSilent // it may be: after a restart, too, those that hang leave room for the others
 		}
@@ -50,7 +51,7 @@ func (l *lane) learn(v retry.Verdict, a *Attempt, tried *Endpoint, news bool) {
 	case v.Success:
 		changed = !l.state.FailingSince.IsZero()
 		l.state.FailingSince = time.Time{}
-	case l.state.FailingSince.IsZero():
+	case l.state.FailingSince.IsZero(), l.state.FailingSince.Sub(a.Started) > clockStep: // the clock was set back
 		changed = true
 		l.state.FailingSince = stamp(a.Started)
 	}
@@ -66,6 +67,9 @@ func (l *lane) learn(v retry.Verdict, a *Attempt, tried *Endpoint, news bool) {
 	case v.Disable:
 		changed = true
 		l.disableLocked(DisabledGone, news)
+	case limit > 0 && !since.IsZero() && a.Started.Sub(since) >= limit && l.e.clock.doubtful():
+		changed = true
+		l.state.FailingSince = stamp(a.Started) // nobody knows for how long it has failed
 	case limit > 0 && !since.IsZero() && a.Started.Sub(since) >= limit:
 		changed = true
 		l.disableLocked(DisabledFailing, news)
@@ -83,7 +87,7 @@ const (
 )
 
 func (l *lane) disableLocked(reason string, news bool) {
-	l.state.Disabled, l.state.DisabledAt = reason, stamp(time.Now())
+	l.state.Disabled, l.state.DisabledAt = reason, stamp(l.e.clock.now())
 	l.e.log.Warn("endpoint disabled", slog.String("endpoint", l.name), slog.String("reason", reason), slog.Time("failing_since", l.state.FailingSince))
 	l.publishLocked()
 	if !news {

@@ -6,38 +6,25 @@ import (
 	"time"
 )
 
-const (
-	// maintainEvery is how often retention looks: it must expire a minute's worth of deliveries in less than a minute.
-	maintainEvery = time.Minute
-	// clockStep is a difference between wall and monotonic clock, from one look to the next, that no drift explains.
-	clockStep = time.Minute
-	// clockDoubt is how long nothing is deleted after such a step: a wrong clock is usually put right within it.
-	clockDoubt = time.Hour
-)
+// maintainEvery is how often retention looks: it must expire a minute's worth of deliveries in less than a minute.
+const maintainEvery = time.Minute
 
 // maintain expires and deletes what is old, has the store audited and lets idle lanes go, until the engine stops.
 func (e *Engine) maintain() {
 	tick := time.NewTicker(maintainEvery)
 	defer tick.Stop()
-	last, doubtUntil := time.Now(), time.Time{}
-	auditAt := e.audit(last)
+	auditAt := e.audit(e.clock.now())
 	for {
 		select {
 		case <-e.work.Done():
 			return
 		case <-tick.C:
 		}
-		now := time.Now()
-		wall, mono := now.Round(0).Sub(last.Round(0)), now.Sub(last)
-		if step := (wall - mono).Abs(); step > clockStep {
-			e.log.Warn("the wall clock was set: nothing is expired or deleted for an hour", slog.Duration("step", wall-mono))
-			doubtUntil = now.Add(clockDoubt)
-		}
-		last = now
+		now, doubtful := e.clock.now(), e.clock.doubtful()
 		if !now.Before(auditAt) {
 			auditAt = e.audit(now)
 		}
-		if plan := e.plan.Load(); plan != nil && !now.Before(doubtUntil) {
+		if plan := e.plan.Load(); plan != nil && !doubtful {
 			e.prune(plan, now)
 		}
 		e.restIdleLanes(now)

@@ -39,7 +39,7 @@ type EndpointStatus struct {
 // plan and has work left; by name.
 func (e *Engine) Endpoints() []EndpointStatus {
 	var all []EndpointStatus
-	now, plan := time.Now(), e.plan.Load()
+	now, plan := e.clock.now(), e.plan.Load()
 	awake := map[string]bool{}
 	for _, l := range e.allLanes() {
 		awake[l.name] = true
@@ -77,7 +77,7 @@ func (e *Engine) Endpoint(name string) (EndpointStatus, error) {
 	if l == nil {
 		return e.describe(resting(name, e.plan.Load().Endpoints[name])), nil
 	}
-	return e.describe(l.status(time.Now())), nil
+	return e.describe(l.status(e.clock.now())), nil
 }
 
 func (e *Engine) managedNames() []string {

@@ -17,8 +17,8 @@ const claimPause = time.Second
 // refillLocked starts claiming from the store when something there is due and half the window is free: one claim is one
 // commit, so small ones would cost a sync for a handful of deliveries. A half-open breaker wants one delivery only.
 func (l *lane) refillLocked(now time.Time) {
-	due := !l.nextDue.IsZero() && !l.nextDue.After(now)
-	if l.refilling || !due && !l.unpark || now.Before(l.refillAt) {
+	due, stranded := !l.nextDue.IsZero() && !l.nextDue.After(now), l.strandedLocked(now)
+	if l.refilling || !due && !stranded && !l.unpark || now.Before(l.refillAt) {
 		return
 	}
 	size := l.windowSize()
@@ -32,8 +32,11 @@ func (l *lane) refillLocked(now time.Time) {
 	l.refilling = true
 	l.noted = time.Time{}
 	c := Claim{Now: now, Max: free, MaxBytes: l.e.window.room(claimBytes)}
-	if l.unpark {
+	switch {
+	case l.unpark:
 		c = parkedClaim(c.Max, c.MaxBytes)
+	case stranded:
+		c = strandedClaim(now, c.Max, c.MaxBytes)
 	}
 	go l.refill(c)
 }
@@ -53,7 +56,14 @@ func (l *lane) refill(c Claim) {
 	}
 	l.takeInLocked(claimed.Deliveries)
 	if c.After != (Place{}) { // of what is due now nothing was seen
-		l.unpark = claimed.More
+		if c.Now.Equal(parkedDue) {
+			l.unpark = claimed.More
+		} else {
+			l.stranded = claimed.More
+			if !claimed.More && l.nextDue.After(c.After.Due) {
+				l.nextDue = claimed.Next // what is parked: the others were taken
+			}
+		}
 		l.nextDue = earliest(l.nextDue, l.noted)
 		l.pumpLocked()
 		return
@@ -81,7 +91,7 @@ func (l *lane) claimFailedLocked(err error) {
 	if !errors.Is(err, ErrUnavailable) { // the store itself says when it is unavailable
 		l.e.log.Error("claiming deliveries", slog.String("endpoint", l.name), slog.Any("error", err))
 	}
-	l.refillAt = time.Now().Add(claimPause)
+	l.refillAt = l.e.clock.now().Add(claimPause)
 	if l.nextDue.IsZero() {
 		l.nextDue = l.refillAt
 	}

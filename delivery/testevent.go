@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 )
 
 // TestRoute is the route that test events show: no rule sent them.
@@ -48,7 +47,7 @@ func (e *Engine) Test(ctx context.Context, name string, ev *Event) (*DeliveryRec
 func (e *Engine) test(ctx context.Context, plan *Plan, ep *Endpoint, ev *Event) (*DeliveryRecord, error) {
 	ev.Test, ev.Routing = true, Routed
 	d := &Delivery{Event: ev, Route: TestRoute, Chain: []string{ep.Name}}
-	d.Due = stamp(time.Now())
+	d.Due = stamp(e.clock.now())
 	receipts, err := e.publish(ctx, Accept{Event: ev, Deliveries: []*Delivery{d}, Dedupe: plan.Dedupe})
 	switch {
 	case err != nil:
@@ -65,7 +64,7 @@ func (e *Engine) test(ctx context.Context, plan *Plan, ep *Endpoint, ev *Event) 
 
 // deliverTest makes the only try of a test event.
 func (e *Engine) deliverTest(plan *Plan, d *Delivery, ep *Endpoint) Transition {
-	a, v := e.tryTraced(plan, d, ep, time.Now())
+	a, v := e.tryTraced(plan, d, ep, e.clock.now())
 	e.obs.Attempted(d, a)
 	p := d.Progress
 	p.Step++

@@ -77,7 +77,7 @@ func (s SpanContext) TraceParent() string {
 // tryTraced makes one try, as a span of the tracer if there is one. Without one the endpoint gets, where it is to get any,
 // the trace context that the event came with.
 func (e *Engine) tryTraced(plan *Plan, d *Delivery, ep *Endpoint, now time.Time) (*Attempt, retry.Verdict) {
-	a := &Attempt{N: d.Attempts + 1, Endpoint: ep.Name, Started: now.UTC()}
+	a := &Attempt{N: d.Attempts + 1, Endpoint: ep.Name, Started: now.UTC(), began: now}
 	if e.tracer == nil {
 		if ep.TraceContext {
 			a.trace = &Trace{Parent: d.Event.TraceParent, State: d.Event.TraceState}

@@ -292,6 +292,34 @@ var claimCases = []testCase{
 			b.Errorf("then claimed %v", ids)
 		}
 	}},
+	{"what a clock set back has put too far off is claimed by its place, and what is parked is not", func(b *bench) {
+		b.attach(nil)
+		never := time.Date(9999, time.December, 31, 0, 0, 0, 0, time.UTC)
+		far, limit := start.AddDate(1, 0, 0), start.AddDate(0, 2, 0)
+		b.append(dueAt(event("parked", to("x")), never), dueAt(event("last", to("x")), limit), dueAt(event("far", to("x")), far),
+			dueAt(event("farther", to("x", "spare")), far.Add(time.Hour)), dueAt(event("too far", to("x", "spare")), limit.Add(time.Millisecond)),
+			event("now", to("x")))
+		l := b.lease("x") // held over all claims, so that a store may remember where it was
+		claim := func(c delivery.Claim) delivery.Claimed {
+			c.MaxBytes = 1 << 20
+			got, err := l.Claim(b.Context(), c)
+			b.must(err)
+			return got
+		}
+		stranded := delivery.Claim{
+			Now: never.Add(-time.Millisecond), Max: 2,
+			After: delivery.Place{Due: limit, Key: delivery.Key{Seq: math.MaxUint64, Ord: math.MaxUint16}},
+		}
+		for _, want := range [][]string{{"too far", "far"}, {"farther"}, nil} {
+			got := claim(stranded)
+			if ids := eventIDs(got.Deliveries); !slices.Equal(ids, want) || got.More != (len(want) == 2) || !got.Next.Equal(never) {
+				b.Errorf("claimed %v, more %v, next %v; want %v", ids, got.More, got.Next, want)
+			}
+		}
+		if got := claim(delivery.Claim{Now: start, Max: 10}); !slices.Equal(eventIDs(got.Deliveries), []string{"now"}) || !got.Next.Equal(limit) {
+			b.Errorf("then claimed %v, next %v", eventIDs(got.Deliveries), got.Next)
+		}
+	}},
 	{"nothing is stranded while claims, accepts, retries and returns race", func(b *bench) {
 		b.attach(nil)
 		const n = 300
