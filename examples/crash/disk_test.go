@@ -56,8 +56,8 @@ func TestADiskThatFailsLosesNothing(t *testing.T) {
 	}
 	t.Parallel()
 	for _, c := range []failing{
-		{"syncs answer EIO", injected("fdatasync,fsync", "error=EIO", "2+"), "input/output error", false},
-		{"syncs answer ENOSPC", injected("fdatasync,fsync", "error=ENOSPC", "2+"), "no space left on device", false},
+		{"syncs answer EIO", injected("fdatasync,fsync", "error=EIO", "1+"), "input/output error", false},
+		{"syncs answer ENOSPC", injected("fdatasync,fsync", "error=ENOSPC", "1+"), "no space left on device", false},
 		{"it is killed at a sync", injected("fdatasync,fsync", "signal=SIGKILL", "2"), "", true},
 		{"it is killed at a write of the log", injected("write", "signal=SIGKILL", "2"), "", true},
 		{"files may not grow", smallFiles, "file too large", false},
@@ -134,7 +134,8 @@ func (f *fixture) survives(t *testing.T, gateway *rig.Gateway, c failing) {
 	f.nothingLost(t)
 }
 
-// injected makes system calls fail from the n-th of each thread on; detaching strace puts that right.
+// injected makes system calls fail from the n-th of each thread on; detaching strace puts that right. Syncs fail of every
+// file, so that a store that opens again fails again.
 func injected(calls, what, when string) func(*testing.T, *fixture, *rig.Gateway) func() {
 	return func(t *testing.T, _ *fixture, g *rig.Gateway) func() {
 		t.Helper()
@@ -142,12 +143,8 @@ func injected(calls, what, when string) func(*testing.T, *fixture, *rig.Gateway)
 			"-f", "-qq", "-o", os.DevNull, "-e", "trace=" + calls,
 			"-e", "inject=" + calls + ":" + what + ":when=" + when, "-p", strconv.Itoa(g.PID()),
 		}
-		logs, err := filepath.Glob(filepath.Join(filepath.Dir(g.Log()), "store", "*.log"))
-		if err != nil || len(logs) == 0 {
-			t.Fatalf("no log of the store: %v", err)
-		}
-		for _, log := range logs { // of these files only: the gateway writes to its receiver too
-			args = append(args, "-P", log)
+		if calls == "write" { // of these files only: the gateway writes to its receiver too
+			args = append(args, logsOf(t, g)...)
 		}
 		cmd := exec.Command("strace", args...) //nolint:noctx // ended by mend
 		if err := cmd.Start(); err != nil {
@@ -158,6 +155,19 @@ func injected(calls, what, when string) func(*testing.T, *fixture, *rig.Gateway)
 			_ = cmd.Wait() // its status is the interruption's
 		}
 	}
+}
+
+// logsOf names the logs the store writes to now. Of a store that opened again after an error it writes to another.
+func logsOf(t *testing.T, g *rig.Gateway) (args []string) {
+	t.Helper()
+	logs, err := filepath.Glob(filepath.Join(filepath.Dir(g.Log()), "store", "*.log"))
+	if err != nil || len(logs) == 0 {
+		t.Fatalf("no log of the store: %v", err)
+	}
+	for _, log := range logs {
+		args = append(args, "-P", log)
+	}
+	return args
 }
 
 // smallFiles bounds the size of every file the process writes.
