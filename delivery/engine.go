@@ -41,6 +41,7 @@ type Engine struct {
 	checked checkTimes
 	feed    feed
 	pulse   pulse
+	uses    routeUses
 	notices chan Notice // bounded; see Notify
 	audited atomic.Pointer[Audit]
 

@@ -2,6 +2,9 @@ package delivery
 
 import "time"
 
+// MaxRouteUses bounds what is counted of routes.
+const MaxRouteUses = maxRouteUses
+
 // PlanWith is a copy of a plan as endpoints made at run time need it.
 func PlanWith(p *Plan) *Plan { return p.with(p.Endpoints, p.Router) }
 

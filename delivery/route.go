@@ -23,6 +23,8 @@ type Router interface {
 type Decision struct {
 	// Targets in order; an endpoint occurs at most once as a primary.
 	Targets []Target
+	// Idle names routes that matched and add no target, since others reached their endpoints.
+	Idle []string
 	// Held names routes that could not decide and must not be passed over: the event stays undecided for them.
 	Held []string
 	// Errors tells what went wrong, held or not, for the log; a *RuleError also tells where.
@@ -56,7 +58,7 @@ func (r RuleRouter) Digest() string { return r.Set.Digest() }
 // Route implements Router.
 func (r RuleRouter) Route(_ context.Context, ev *Event) (Decision, error) {
 	m := r.Set.Match(ruleEvent(ev))
-	d := Decision{Held: m.Held}
+	d := Decision{Idle: m.Idle, Held: m.Held}
 	if len(m.Targets) > 0 {
 		d.Targets = make([]Target, len(m.Targets))
 		for i, t := range m.Targets {
@@ -89,8 +91,10 @@ func (e *Engine) route(ctx context.Context, plan *Plan, ev *Event) ([]*Delivery,
 			rule = new(RuleError)
 		}
 		e.obs.RuleFailed(ev, rule.Route)
+		e.uses.failed(rule.Route)
 		e.hot.Warn("rule failed", slog.String("event", ev.ID), slog.String("type", ev.Type), slog.Any("error", err))
 	}
+	e.uses.decided(&decision, ev.Accepted)
 	ev.Digest = plan.Router.Digest()
 	ev.Held = decision.Held
 	switch {

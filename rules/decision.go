@@ -10,6 +10,10 @@ type Decision struct {
 	// Endpoint. They stand even when the event is undecided for other rules.
 	Targets []Target
 
+	// Idle names the routes that matched and add no target: earlier ones had
+	// reached all their endpoints.
+	Idle []string
+
 	// Held names the rules that leave the event undecided: route names, or
 	// "endpoint:<name>" for the condition of a subscription.
 	Held []string

@@ -190,8 +190,12 @@ func (o *oracle) decide(t testing.TB, ev *Event) Decision {
 		out := o.outcome(t, r.When.Text, ev, data, bad)
 		switch out {
 		case isTrue:
+			before := len(d.Targets)
 			for _, c := range r.To {
 				add(r.Name, c.Primary)
+			}
+			if len(d.Targets) == before {
+				d.Idle = append(d.Idle, r.Name)
 			}
 		case isError:
 			fail(r.Name, hold)

@@ -133,7 +133,10 @@ func (m *matcher) tryRoute(h *hit) (further bool) {
 	if o == isError {
 		m.fail(h.rule, "when", r.when, h.why)
 	} else {
-		o = m.apply(r)
+		before := len(m.out.Targets)
+		if o = m.apply(r); o == isTrue && len(m.out.Targets) == before {
+			m.out.Idle = append(m.out.Idle, r.name)
+		}
 	}
 	switch o {
 	case isTrue:

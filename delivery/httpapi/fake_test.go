@@ -66,13 +66,12 @@ func (e *fakeEngine) Accept(ctx context.Context, evs []*delivery.Event) ([]deliv
 
 func (e *fakeEngine) get() Engine     { return e }
 func (e *fakeEngine) ingest() *Ingest { return &Ingest{Engine: e.get, Auth: OpenAuth()} }
-func (e *fakeEngine) api() *API {
-	return NewAPI(func() Gateway {
-		return struct {
-			Engine
-			operator
-		}{e, nil}
-	}, nil)
+func (e *fakeEngine) api() *API       { return NewAPI(e.gateway, nil) }
+func (e *fakeEngine) gateway() Gateway {
+	return struct {
+		Engine
+		operator
+	}{e, nil}
 }
 func (e *fakeEngine) last() *delivery.Event { return e.taken[len(e.taken)-1] }
 

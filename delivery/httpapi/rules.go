@@ -16,15 +16,25 @@ import (
 
 // The routing rules of the configuration in force:
 //
-//	GET routes            the routes in their order; limit 1–500, default 50, cursor
+//	GET routes            the routes in their order, with what they did; limit 1–500, default 50, cursor
 //	POST routes/explain   says who would get an event, and why; nothing is kept or sent. The body is the event as for ingest,
 //	                      or {"event": <the event>}. ?route= names one rule: a route, or endpoint:<name> for a subscription
 
 type rulesView struct {
 	// Digest names the rules, as on events.
-	Digest string            `json:"digest"`
-	Items  []rules.RouteInfo `json:"items"`
-	Next   string            `json:"next"` // empty on the last page
+	Digest string     `json:"digest"`
+	Items  []ruleView `json:"items"`
+	Next   string     `json:"next"` // empty on the last page
+}
+
+// ruleView is a route with what it did since the gateway started, over changes of the configuration that keep its name.
+type ruleView struct {
+	rules.RouteInfo
+	// Hits counts the events that it matched, Errors those on which it could not be evaluated.
+	Hits   uint64 `json:"hits"`
+	Errors uint64 `json:"errors"`
+	// LastHit is when the last event that it matched was accepted.
+	LastHit moment `json:"last_hit,omitzero"`
 }
 
 // explainer is the router in force, if it can be looked into.
@@ -59,9 +69,14 @@ func (*API) listRules(_ context.Context, g Gateway, r *http.Request) (any, error
 	if p != nil {
 		return nil, p
 	}
-	v := &rulesView{Digest: e.Digest(), Items: e.Routes(from, limit+1)}
-	if len(v.Items) > limit {
-		v.Items, v.Next = v.Items[:limit], strconv.Itoa(from+limit)
+	found := e.Routes(from, limit+1)
+	v := &rulesView{Digest: e.Digest(), Items: make([]ruleView, min(len(found), limit))}
+	for i := range v.Items {
+		use := g.RouteUse(found[i].Name)
+		v.Items[i] = ruleView{found[i], use.Matched, use.Failed, moment{use.LastMatched}}
+	}
+	if len(found) > limit {
+		v.Next = strconv.Itoa(from + limit)
 	}
 	return v, nil
 }

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/atoship/caddy-webhooks/delivery"
 	"github.com/atoship/caddy-webhooks/rules"
@@ -29,7 +30,17 @@ func routed(t *testing.T, more ...rules.Route) *API {
 		t.Fatal(err)
 	}
 	e.plan.Router = delivery.RuleRouter{Set: set}
-	return e.api()
+	return NewAPI(func() Gateway { return used{e.gateway()} }, nil)
+}
+
+// used is a gateway whose route labels was used.
+type used struct{ Gateway }
+
+func (used) RouteUse(name string) delivery.RouteUse {
+	if name != "labels" {
+		return delivery.RouteUse{}
+	}
+	return delivery.RouteUse{Matched: 7, Failed: 2, LastMatched: time.Date(2026, 11, 30, 8, 0, 0, 0, time.UTC)}
 }
 
 func ask(api *API, method, path, body string) (int, string) {
@@ -114,8 +125,8 @@ func TestRoutesAreListedInPages(t *testing.T) {
 	}
 	_, answer := ask(api, "GET", "/routes?limit=2", "")
 	for _, want := range []string{
-		`"name":"labels","when":"event.type startsWith \"label.\" && data.n > 3","to":[{"endpoint":"orders","backups":["orders-dr"],"route":"labels"}],"on_error":"skip"`,
-		`"split":[{"endpoint":"orders","weight":9},{"endpoint":"audit","weight":1}],"by":"data.id","on_error":"hold"`, `"next":"2"`,
+		`"name":"labels","when":"event.type startsWith \"label.\" && data.n > 3","to":[{"endpoint":"orders","backups":["orders-dr"],"route":"labels"}],"on_error":"skip","hits":7,"errors":2,"last_hit":"2026-11-30T08:00:00.000Z"}`,
+		`"split":[{"endpoint":"orders","weight":9},{"endpoint":"audit","weight":1}],"by":"data.id","on_error":"hold","hits":0,"errors":0}`, `"next":"2"`,
 	} {
 		if !strings.Contains(answer, want) {
 			t.Errorf("%s is not in %s", want, answer)

@@ -16,6 +16,8 @@ type Watcher interface {
 	Follow(wants func(*delivery.FeedItem) bool) (*delivery.Follower, error)
 	// Pulse tells what happened in the last hour, by the minute.
 	Pulse() []delivery.PulseMinute
+	// RouteUse tells what a route did since the gateway started.
+	RouteUse(name string) delivery.RouteUse
 }
 
 // heartbeat is how often a quiet stream says that it lives: proxies close what says nothing for a minute.

@@ -129,6 +129,9 @@ func (g *tenantGateway) Follow(wants func(*delivery.FeedItem) bool) (*delivery.F
 // Pulse is for those who see all tenants.
 func (*tenantGateway) Pulse() []delivery.PulseMinute { return nil }
 
+// RouteUse is for those who see all tenants.
+func (*tenantGateway) RouteUse(string) delivery.RouteUse { return delivery.RouteUse{} }
+
 // Redeliver implements Redeliverer.
 func (g *tenantGateway) Redeliver(ctx context.Context, id string) (*delivery.Delivery, error) {
 	if _, err := g.Journal().Delivery(ctx, id); err != nil {

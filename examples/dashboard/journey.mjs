@@ -219,8 +219,10 @@ await page.getByRole("dialog").getByRole("button", { name: "Delete" }).click();
 await heading("Webhooks");
 await page.getByText("Orders").waitFor({ state: "detached" });
 
-step("routes, IP allowlist");
+step("routes with what they did, IP allowlist");
+await publish({ id: "journey-rare", event: "order.canceled", data: { canceled_by: "buyer" } });
 await go("routes");
+await page.getByRole("row", { name: /^rare 1 last/ }).waitFor();
 await page.getByRole("button", { name: "Explain" }).click();
 await page.getByText("rules could apply").waitFor();
 await shots("routes");

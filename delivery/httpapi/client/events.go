@@ -228,6 +228,25 @@ func (c *Client) Pulse(ctx context.Context) ([]Minute, error) {
 	return out.Minutes, err
 }
 
+// Route is a route in force, with what it did since the gateway started.
+type Route struct {
+	Name string `json:"name"`
+	// Pos is where it stands in the configuration.
+	Pos       string `json:"pos"`
+	When      string `json:"when"`
+	Otherwise bool   `json:"otherwise"`
+	// Hits counts the events that it matched, Errors those on which it could not be evaluated; LastHit is when the last one that
+	// it matched was accepted.
+	Hits    uint64    `json:"hits"`
+	Errors  uint64    `json:"errors"`
+	LastHit time.Time `json:"last_hit"`
+}
+
+// Routes lists the routes in force, in their order.
+func (c *Client) Routes(ctx context.Context, p Page) (List[Route], error) {
+	return get[List[Route]](ctx, c, "routes", p.values())
+}
+
 // Catalog lists the event types.
 type Catalog struct {
 	// Closed tells that other types are refused.

@@ -1,6 +1,6 @@
 // Routes: the rules as they are, and why an event goes where it goes.
 
-import { acting, fill, h, number, page, table, tag } from "../ui.js";
+import { acting, fill, h, number, page, table, tag, time } from "../ui.js";
 import { get, post } from "../api.js";
 
 export async function routes() {
@@ -10,8 +10,8 @@ export async function routes() {
   const result = h("section", { "aria-live": "polite" });
   return [
     page("Routes"),
-    table([{ name: "Rule" }, { name: "Condition" }, { name: "To" }, { name: "Where", class: "wide tight" }],
-      list.map((r) => h("tr", {}, h("td", { class: "wrap" }, r.name ?? r.rule, r.otherwise ? [" ", tag("", "otherwise")] : null, r.hits === undefined ? null : h("div", { class: "quiet small num" }, `${number(r.hits)} events`)),
+    table([{ name: "Rule" }, { name: "Events", class: "right tight" }, { name: "Condition" }, { name: "To" }, { name: "Where", class: "wide tight" }],
+      list.map((r) => h("tr", {}, h("td", { class: "wrap" }, r.name ?? r.rule, r.otherwise ? [" ", tag("", "otherwise")] : null), h("td", { class: "right tight" }, used(r)),
         h("td", { class: "wrap" }, h("code", {}, r.when || (r.types ?? r.events ?? []).join(" ") || "every event")),
         h("td", { class: "wrap" }, targets(r)), h("td", { class: "wide tight quiet small" }, r.pos ?? ""))),
       "There are no routes: events go to the endpoints that subscribe to them."),
@@ -23,6 +23,12 @@ export async function routes() {
       fill(result, drawing(await post("routes/explain", event)));
     }) }, "Explain"), result,
   ];
+}
+
+/** used tells what a route did since the gateway started. */
+function used(r) {
+  return [h("div", { class: "num" }, number(r.hits)), r.last_hit ? h("div", { class: "quiet small" }, "last ", time(r.last_hit, "ago")) : h("div", { class: "quiet small" }, "none yet"),
+    r.errors ? tag("bad", `${number(r.errors)} failed`) : null];
 }
 
 function targets(r) {
