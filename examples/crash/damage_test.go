@@ -71,17 +71,25 @@ func TestADamagedStoreIsRefusedOrMended(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name, file string
-		damage     func(text string) string
-		refused    string // what the error says; "" when it is mended
+		damage     func(text string, synced int) string // synced: how much of it is certainly on disk, where that is known
+		refused    string                               // what the error says; "" when it is mended
 	}{
 		// Early in it: what is further on may be left of an earlier use of the file, which nobody reads.
-		{"a flipped bit in the log", ".log", func(s string) string { return flip(s, min(len(s)/3, 2000)) }, "invalid chunk"},
-		{"a flipped bit in the format file", "FORMAT", func(s string) string { return flip(s, 5) }, "FORMAT"},
-		{"a store of a newer format", "FORMAT", func(s string) string {
+		{"a flipped bit in the log", ".log", func(s string, n int) string { return flip(s, n/3) }, "has changed"},
+		{"a flipped bit in the log's last record", ".log", func(s string, n int) string { return flip(s, n-10) }, "has changed"},
+		{"a log without its last byte", ".log", func(s string, n int) string { return s[:n-1] }, "ends after"},
+		{"half a log", ".log", func(s string, n int) string { return s[:n/2] }, "ends after"},
+		{"an empty log", ".log", func(string, int) string { return "" }, "ends after"},
+		{"a flipped bit in the manifest", "MANIFEST-", func(s string, n int) string { return flip(s, n/2) }, "has changed"},
+		{"a flipped bit in the manifest's last byte", "MANIFEST-", func(s string, n int) string { return flip(s, n-1) }, "has changed"},
+		{"a manifest cut short", "MANIFEST-", func(s string, n int) string { return s[:n-3] }, "ends after"},
+		{"a flipped bit in what is said of the manifest", "SYNCED", func(s string, _ int) string { return flip(s, len(s)/2) }, ""},
+		{"a flipped bit in the format file", "FORMAT", func(s string, _ int) string { return flip(s, 5) }, "FORMAT"},
+		{"a store of a newer format", "FORMAT", func(s string, _ int) string {
 			return s[:strings.LastIndexByte(s, ' ')+1] + "99\n"
 		}, "newer program"},
-		{"a flipped bit in a table", ".sst", func(s string) string { return flip(s, 100) }, ""},
-		{"a flipped bit in the options", "OPTIONS-", func(s string) string { return flip(s, len(s)/2) }, ""},
+		{"a flipped bit in a table", ".sst", func(s string, _ int) string { return flip(s, 100) }, ""},
+		{"a flipped bit in the options", "OPTIONS-", func(s string, _ int) string { return flip(s, len(s)/2) }, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -100,7 +108,7 @@ func TestADamagedStoreIsRefusedOrMended(t *testing.T) {
 			if victim == "" {
 				t.Fatalf("no %s among %d files", c.file, len(files))
 			}
-			f.write(t, victim, c.damage(files[victim]))
+			f.write(t, victim, c.damage(files[victim], synced(t, files["SYNCED.now"], victim)))
 			before := f.files(t)
 			gateway := f.start(t)
 			if c.refused == "" {
@@ -125,6 +133,16 @@ func TestADamagedStoreIsRefusedOrMended(t *testing.T) {
 			f.recovers(t, gateway, gateway.Ready(t.Context(), f.ingest), victim)
 		})
 	}
+}
+
+// synced is how much of a file is certainly on disk, as SYNCED.now has it; 0 when that says nothing of the file.
+func synced(t *testing.T, now, name string) (n int) {
+	t.Helper()
+	_, text, found := strings.Cut(now, "\n"+name+" ")
+	if _, err := fmt.Sscanf(text, "%d bytes", &n); found && err != nil {
+		t.Fatalf("SYNCED.now holds %q", now)
+	}
+	return n
 }
 
 func difference(a, b map[string]string) string {

@@ -34,5 +34,9 @@ func (s *Store) Backup(ctx context.Context, dir string) error {
 		_ = s.o.FS.RemoveAll(dir)
 		return c.readError("backup", err)
 	}
-	return writeFormat(&Options{Dir: dir, FS: s.o.FS})
+	copied := &Options{Dir: dir, FS: s.o.FS}
+	if err := stateCopy(copied); err != nil {
+		return err
+	}
+	return writeFormat(copied)
 }

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -39,13 +40,17 @@ type conn struct {
 
 // connect opens the directory. Panics of Pebble are errors here: Open has some for damaged directories.
 func connect(o *Options, cache *pebble.Cache, u *use, found *damages) (opened *conn, err error) {
+	w, err := newWitness(o)
+	if err != nil {
+		return nil, err
+	}
 	c := &conn{
 		damages: found,
 		failed:  make(chan struct{}),
 		batches: make(chan *pebble.Batch),
 		results: make(chan error, 1),
 	}
-	c.gate = newGate(o.FS, u, c.fail)
+	c.gate = newGate(u, w, c.fail)
 	c.mending.Store(true) // until mend: Pebble compacts as soon as it is open, and dies when that meets a failed opening
 	defer func() {
 		if r := recover(); r != nil {
@@ -54,6 +59,9 @@ func connect(o *Options, cache *pebble.Cache, u *use, found *damages) (opened *c
 		if err != nil {
 			c.gate.shut()
 			c.gate.closeFiles()
+			if refused := w.refusal(); refused != nil {
+				err = refused
+			}
 		}
 	}()
 	c.opts = c.options(o, cache)
@@ -199,7 +207,7 @@ func (c *conn) close() error {
 	for range c.results { //nolint:revive // none is under way: the committer has ended
 	}
 	c.readers.Wait()
-	err := c.closeDB()
+	err := errors.Join(c.closeDB(), c.gate.change(c.gate.witness.finish))
 	c.gate.shut()
 	c.gate.closeFiles()
 	return err

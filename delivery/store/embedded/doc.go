@@ -44,6 +44,9 @@
 //	mending   see damage.go: cut and put back in one edit  none: met again. cut and not made anew: MENDING says so, and
 //	          of the manifest, then rows made anew         the next opening goes on.
 //	marker    what it names is synced before it            none: the manifest before. all: the new one.
+//	SYNCED    written aside, synced, renamed, dir synced   none: it vouches for less, and nothing is removed yet.
+//	SYNCED    over what was there, after each sync of a    none: it vouches for less. In one sector: never a part.
+//	  .now    log or manifest; not synced itself
 //	FORMAT    written aside, synced, renamed, dir synced   none: an empty directory. all: a store without events.
 //
 // # If the disk fails
@@ -54,8 +57,12 @@
 // intervals up to 10 s. The directory's lock is held throughout. Pebble's habit of ending the process is taken away.
 // A record that cannot be read is reported once, copied aside, and stops nothing but its own delivery. A table of Pebble's
 // with a damaged block is kept aside whole, the damaged range of keys is cut out, and what is lost is told; see damage.go.
-// A damaged log or FORMAT is refused at opening, with its name and nothing changed: put it back, or start anew. A manifest
-// is Pebble's to check, and Pebble takes damage in it for an edit that was cut short: keep copies of the directory.
+//
+// A damaged manifest, log or FORMAT is refused at opening, with its name and nothing changed: put it back, or restore a backup.
+// Pebble would take a manifest or log that ends too early for one that the power cut short, and lose what was accepted without a
+// word; SYNCED and SYNCED.now tell the two apart (synced.go). After a kill or an orderly stop a single byte that is missing shows.
+// After a power cut one shows that was synced before SYNCED.now last came to disk by itself, within some 30 s on Linux. A log
+// that is cut short and gone for good costs the events accepted last: removing SYNCED opens the store without them.
 //
 // # Memory
 //

@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"errors"
 	"fmt"
 	"time"
 )
@@ -49,7 +50,7 @@ func (s *Store) giveUp(cause error) {
 // reopen retires a failed conn and opens another, until that works or the store closes.
 func (s *Store) reopen(failed *conn, wait time.Duration) {
 	failed.retire() // waits for the operation under way, which on a hanging disk can take for ever
-	for {
+	for told := false; ; {
 		select {
 		case <-time.After(wait):
 		case <-s.closing:
@@ -68,6 +69,10 @@ func (s *Store) reopen(failed *conn, wait time.Duration) {
 				_ = c.close()
 			}
 			return
+		}
+		if _, refused := errors.AsType[*refusal](err); refused && !told {
+			s.o.Logger.Error("the store cannot be opened again", "dir", s.o.Dir, "error", err)
+			told = true
 		}
 		s.o.Logger.Debug("the store still fails", "dir", s.o.Dir, "error", err)
 		wait = min(2*wait, longestRetry)

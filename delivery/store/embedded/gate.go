@@ -29,6 +29,7 @@ type gate struct {
 	vfs.FS
 
 	use     *use
+	witness *witness
 	fail    func(error)  // marks the conn, and the gate as void
 	opening atomic.Bool  // errors still reach Pebble: Open returns them
 	aside   atomic.Value // string: the directory of a backup under way; what fails there is reported, and fails nothing else
@@ -40,8 +41,8 @@ type gate struct {
 	files map[io.Closer]struct{} // open ones; guarded by fmu
 }
 
-func newGate(fs vfs.FS, u *use, fail func(error)) *gate {
-	g := &gate{FS: fs, use: u, fail: fail, files: map[io.Closer]struct{}{}}
+func newGate(u *use, w *witness, fail func(error)) *gate {
+	g := &gate{FS: w.o.FS, use: u, witness: w, fail: fail, files: map[io.Closer]struct{}{}}
 	g.opening.Store(true)
 	return g
 }
@@ -55,6 +56,7 @@ func (g *gate) shut() {
 
 // closeFiles releases the descriptors of an instance that could not be closed.
 func (g *gate) closeFiles() {
+	g.witness.close()
 	g.fmu.Lock()
 	defer g.fmu.Unlock()
 	for f := range g.files {
@@ -88,11 +90,15 @@ func (g *gate) refuse() error {
 	return errRetired
 }
 
-// create opens a file for writing; in the void, one that swallows everything.
-func (g *gate) create(open func() (vfs.File, error)) (vfs.File, error) {
+// create opens a file for writing; in the void, one that swallows everything. The name is that of a file made new, which the
+// witness may want to follow.
+func (g *gate) create(name string, open func() (vfs.File, error)) (vfs.File, error) {
 	var f vfs.File
+	var seen *followed
 	err := g.change(func() (err error) {
-		f, err = open()
+		if f, err = open(); err == nil {
+			seen = g.witness.create(g.PathBase(name))
+		}
 		return err
 	})
 	switch {
@@ -101,7 +107,7 @@ func (g *gate) create(open func() (vfs.File, error)) (vfs.File, error) {
 	case f == nil:
 		return &voidFile{}, nil
 	}
-	return g.track(f), nil
+	return g.track(f, seen), nil
 }
 
 // read opens a file or directory. Reading harms nobody, but a directory can be synced.
@@ -110,33 +116,33 @@ func (g *gate) read(open func() (vfs.File, error)) (vfs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return g.track(f), nil
+	return g.track(f, nil), nil
 }
 
-func (g *gate) track(f vfs.File) vfs.File {
+func (g *gate) track(f vfs.File, seen *followed) vfs.File {
 	g.fmu.Lock()
 	defer g.fmu.Unlock()
 	g.files[f] = struct{}{}
-	return &gatedFile{f, g}
+	return &gatedFile{f, g, seen}
 }
 
 // Lock does nothing: the store holds the directory's lock itself, over all openings.
 func (*gate) Lock(string) (io.Closer, error) { return &voidFile{}, nil }
 
-// Create makes what a marker names durable before the marker itself. Pebble creates a manifest and the marker that names it,
-// and only then syncs the directory: a file system that writes the names in another order would leave a marker that names
-// nothing, and a store that cannot be opened. Markers move once per manifest (128 MiB of edits) and at the first opening.
 // isAside tells whether a name belongs to a backup.
 func (g *gate) isAside(name string) bool {
 	dir, _ := g.aside.Load().(string)
 	return dir != "" && (name == dir || strings.HasPrefix(name, dir+"/"))
 }
 
+// Create makes what a marker names durable before the marker itself. Pebble creates a manifest and the marker that names it,
+// and only then syncs the directory: a file system that writes the names in another order would leave a marker that names
+// nothing, and a store that cannot be opened. Markers move once per manifest (128 MiB of edits) and at the first opening.
 func (g *gate) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 	if g.isAside(name) {
 		return g.FS.Create(name, c)
 	}
-	return g.create(func() (vfs.File, error) {
+	return g.create(name, func() (vfs.File, error) {
 		if strings.HasPrefix(g.PathBase(name), "marker.") {
 			if err := syncDir(g.FS, g.PathDir(name)); err != nil {
 				return nil, err
@@ -147,7 +153,7 @@ func (g *gate) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error) {
 }
 
 func (g *gate) OpenReadWrite(name string, c vfs.DiskWriteCategory, opts ...vfs.OpenOption) (vfs.File, error) {
-	return g.create(func() (vfs.File, error) { return g.FS.OpenReadWrite(name, c, opts...) })
+	return g.create("", func() (vfs.File, error) { return g.FS.OpenReadWrite(name, c, opts...) })
 }
 
 func (g *gate) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File, error) {
@@ -157,10 +163,21 @@ func (g *gate) ReuseForWrite(from, to string, c vfs.DiskWriteCategory) (vfs.File
 		}
 		return g.Create(to, c)
 	}
-	return g.create(func() (vfs.File, error) { return g.FS.ReuseForWrite(from, to, c) })
+	return g.create(to, func() (vfs.File, error) {
+		if err := g.witness.keep(); err != nil {
+			return nil, err
+		}
+		return g.FS.ReuseForWrite(from, to, c)
+	})
 }
 
+// Open opens a file to read. An opening reads only the logs that it needs, so that each is judged here and not before.
 func (g *gate) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+	if base := g.PathBase(name); g.opening.Load() && isLog(base) {
+		if err := g.witness.checkLog(base); err != nil {
+			return nil, err
+		}
+	}
 	return g.read(func() (vfs.File, error) { return g.FS.Open(name, opts...) })
 }
 
@@ -192,7 +209,8 @@ func (g *gate) MkdirAll(dir string, perm os.FileMode) error {
 	return g.change(func() error { return g.FS.MkdirAll(dir, perm) })
 }
 
-// Remove tells the truth: Pebble logs what it cannot remove and goes on, as a file too many is no failure.
+// Remove tells the truth: Pebble logs what it cannot remove and goes on, as a file too many is no failure. What an edit of
+// the manifest made superfluous goes when SYNCED vouches for the edit.
 func (g *gate) Remove(name string) error {
 	return g.remove(func() error { return g.FS.Remove(name) })
 }
@@ -203,6 +221,9 @@ func (g *gate) RemoveAll(name string) error {
 }
 
 func (g *gate) remove(op func() error) (err error) {
+	if err := g.change(g.witness.keep); err != nil {
+		return err
+	}
 	if void := g.change(func() error { err = op(); return nil }); void != nil {
 		return void
 	}
@@ -216,12 +237,19 @@ func (g *gate) Unwrap() vfs.FS { return g.FS }
 type gatedFile struct {
 	vfs.File
 
-	g *gate
+	g    *gate
+	seen *followed // nil for most files
 }
 
 func (f *gatedFile) Write(p []byte) (int, error) {
 	f.g.use.written.Add(uint64(len(p)))
-	err := f.g.change(func() error { _, err := f.File.Write(p); return err })
+	err := f.g.change(func() error {
+		if f.seen != nil {
+			return f.seen.write(f.File, p)
+		}
+		_, err := f.File.Write(p)
+		return err
+	})
 	if err != nil {
 		return 0, err
 	}
@@ -230,21 +258,29 @@ func (f *gatedFile) Write(p []byte) (int, error) {
 
 func (f *gatedFile) WriteAt(p []byte, off int64) (int, error) {
 	f.g.use.written.Add(uint64(len(p)))
-	err := f.g.change(func() error { _, err := f.File.WriteAt(p, off); return err })
+	err := f.g.change(func() error {
+		if f.seen != nil {
+			return errors.New("a log is written at its end only") // no sum would hold
+		}
+		_, err := f.File.WriteAt(p, off)
+		return err
+	})
 	if err != nil {
 		return 0, err
 	}
 	return len(p), nil
 }
 
-func (f *gatedFile) Sync() error {
-	f.g.use.syncs.Add(1)
-	return f.g.change(f.File.Sync)
-}
+func (f *gatedFile) Sync() error { return f.sync(f.File.Sync) }
 
-func (f *gatedFile) SyncData() error {
+func (f *gatedFile) SyncData() error { return f.sync(f.File.SyncData) }
+
+func (f *gatedFile) sync(sync func() error) error {
 	f.g.use.syncs.Add(1)
-	return f.g.change(f.File.SyncData)
+	if f.seen == nil {
+		return f.g.change(sync)
+	}
+	return f.g.change(func() error { return f.seen.sync(sync) })
 }
 
 func (f *gatedFile) SyncTo(length int64) (full bool, err error) {
