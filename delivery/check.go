@@ -2,7 +2,6 @@ package delivery
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/url"
 	"sync"
@@ -66,20 +65,12 @@ const (
 // What is behind a blocked address is not told: an endpoint's owner may not learn what our network looks like. An endpoint is
 // checked at most every ten seconds. Errors are those of Test; ErrBusy also when it was checked a moment ago.
 func (e *Engine) Check(ctx context.Context, name string, ev *Event) (*Check, error) {
-	done, err := e.beginTest()
+	plan, ep, done, err := e.beginTest(name)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	plan := e.plan.Load()
-	if plan == nil {
-		return nil, ErrStopping
-	}
-	ep := plan.Endpoints[name]
-	switch {
-	case ep == nil:
-		return nil, fmt.Errorf("endpoint %s: %w", name, ErrNotFound)
-	case !e.checked.start(name, time.Now()):
+	if !e.checked.start(name, time.Now()) {
 		return nil, ErrBusy
 	}
 	c := &checking{e: e, plan: plan, ep: ep, check: Check{Endpoint: name, At: stamp(time.Now())}}

@@ -28,19 +28,11 @@ var ErrBusy = errors.New("too many tests at once")
 // Errors: ErrNotFound, ErrBusy, ErrStopping, ErrUnavailable, *ConflictError, or the context's. Once the attempt has begun it
 // is finished whatever becomes of ctx.
 func (e *Engine) Test(ctx context.Context, name string, ev *Event) (*DeliveryRecord, error) {
-	done, err := e.beginTest()
+	plan, ep, done, err := e.beginTest(name)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	plan := e.plan.Load()
-	if plan == nil {
-		return nil, ErrStopping
-	}
-	ep := plan.Endpoints[name]
-	if ep == nil {
-		return nil, fmt.Errorf("endpoint %s: %w", name, ErrNotFound)
-	}
 	return e.test(ctx, plan, ep, ev)
 }
 
@@ -79,17 +71,23 @@ func (e *Engine) deliverTest(plan *Plan, d *Delivery, ep *Endpoint) Transition {
 	return t
 }
 
-// beginTest counts one more test under way; the function it returns ends it.
-func (e *Engine) beginTest() (done func(), err error) {
+// beginTest counts one more test under way, of an endpoint of the plan; the function it returns ends it.
+func (e *Engine) beginTest(name string) (plan *Plan, ep *Endpoint, done func(), err error) {
+	if plan = e.plan.Load(); plan == nil {
+		return nil, nil, nil, ErrStopping
+	}
+	if ep = plan.Endpoints[name]; ep == nil {
+		return nil, nil, nil, fmt.Errorf("endpoint %s: %w", name, ErrNotFound)
+	}
 	if !e.tasks.begin() {
-		return nil, ErrStopping
+		return nil, nil, nil, ErrStopping
 	}
 	if e.tests.Add(1) > maxTests {
 		e.tests.Add(-1)
 		e.tasks.end()
-		return nil, ErrBusy
+		return nil, nil, nil, ErrBusy
 	}
-	return func() {
+	return plan, ep, func() {
 		e.tests.Add(-1)
 		e.tasks.end()
 	}, nil
