@@ -14,8 +14,8 @@
 //	accept.go    1  Engine.Accept: intake open? size?
 //	route.go     2  Router.Route                          -> deliveries, each with its chain of targets
 //	store.go     3  Queue.Append: one durable commit      -> receipts; 202 goes out
-//	lane.go      4  Reserve/Committed: straight into the primary's window, or it waits in the store
-//	             5  gates: stopping? removed? paused? disabled? told to wait? breaker? slots? engine's share?
+//	handover.go  4  Reserve/Committed: straight into the primary's window, or it waits in the store
+//	lane_work.go 5  gates: stopping? removed? paused? disabled? told to wait? breaker? slots? engine's share?
 //	deliver.go   6  one try: headers, signature, RoundTrip, capped read, retry.Classify
 //	settle.go    7  what the outcome means: delivered | again at t | next target | exhausted
 //	settler.go   8  Queue.Settle: attempt and next state in one batched commit
