@@ -102,10 +102,10 @@ func (c *client) connect(ctx context.Context, host string) (*wire, error) {
 		config = config.Clone()
 		config.ServerName = name
 	}
-	secure := tls.Client(conn, config)
-	shake, cancel := context.WithTimeout(ctx, connectTimeout)
+	within, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	if err := secure.HandshakeContext(shake); err != nil {
+	secure, err := shake(within, conn, config)
+	if err != nil {
 		_ = conn.Close()
 		return nil, failure(ctx, fmt.Errorf("shaking hands: %w", err))
 	}

@@ -144,8 +144,8 @@ func (p *proxy) connect(ctx context.Context, dial dialFunc) (net.Conn, error) {
 	if err != nil || p.tls == nil {
 		return conn, err
 	}
-	secure := tls.Client(conn, p.tls)
-	if err := secure.HandshakeContext(ctx); err != nil {
+	secure, err := shake(ctx, conn, p.tls)
+	if err != nil {
 		_ = conn.Close()
 		return nil, fmt.Errorf("tls: %w", err)
 	}
