@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net/http"
@@ -31,13 +30,14 @@ type hostile struct {
 	o                       options
 	bin, dir                string
 	control, healthy, trust string // the receiver's addresses, and the authority of all receivers
-	hosts                   *hosts
+	hosts                   string // the control page of the hostile hosts
+	addrs                   []string
 }
 
 // besideHostile runs the rounds alone and beside the hostile endpoints in turn.
-func (o options) besideHostile(ctx context.Context, h *hostile, cert tls.Certificate) error {
+func (o options) besideHostile(ctx context.Context, h *hostile, cert rig.Certificate) error {
 	var err error
-	if h.hosts, err = startHosts(ctx, o.Hostile, cert); err != nil {
+	if h.hosts, h.addrs, err = startHosts(ctx, o.Hostile, cert); err != nil {
 		return err
 	}
 	r := o.report()
@@ -130,11 +130,14 @@ func (h *hostile) attack(ctx context.Context, addr string) error {
 		case <-ctx.Done():
 			return ctx.Err() //nolint:wrapcheck // the user's interrupt
 		}
-		now := h.hosts.held.Load()
-		if now > 0 && now == before {
+		now, err := askHosts(ctx, h.hosts)
+		if err != nil {
+			return err
+		}
+		if now.Held > 0 && now.Held == before {
 			return nil
 		}
-		before = now
+		before = now.Held
 	}
 }
 
@@ -146,7 +149,7 @@ func (h *hostile) config(addr, dir string) string {
 		name := fmt.Sprintf("healthy%d", i)
 		endpoints.WriteString(endpointConfig(name, "http://"+h.healthy+"/"+name, fmt.Sprintf("bench.tick%d", i), h.trust))
 	}
-	for i, host := range h.hosts.addrs {
+	for i, host := range h.addrs {
 		fmt.Fprintf(&endpoints, `		endpoint hostile%[1]d {
 			url https://%[2]s/
 			secret whsec_YmVuY2htYXJrIHNlY3JldCAwMDAwMDAwMDAwMDAwMDE=

@@ -46,12 +46,14 @@ type options struct {
 }
 
 func main() {
-	if len(os.Args) > 1 && os.Args[1] == "receiver" {
-		if err := serveReceiver(os.Args[2:]); err != nil {
-			fmt.Fprintln(os.Stderr, "bench receiver:", err)
-			os.Exit(1)
+	if len(os.Args) > 1 {
+		if serve := map[string]func([]string) error{"receiver": serveReceiver, "hosts": serveHosts}[os.Args[1]]; serve != nil {
+			if err := serve(os.Args[2:]); err != nil {
+				fmt.Fprintln(os.Stderr, "bench", os.Args[1]+":", err)
+				os.Exit(1)
+			}
+			return
 		}
-		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	o, err := parse()
@@ -186,7 +188,7 @@ func run(ctx context.Context, o options) error {
 	launchAll := o.subjects
 	switch o.Case {
 	case "hostile":
-		return o.besideHostile(ctx, &hostile{o: o, bin: bin, dir: dir, control: f.control, healthy: f.targets[0], trust: f.cert.CertFile}, f.cert.TLS)
+		return o.besideHostile(ctx, &hostile{o: o, bin: bin, dir: dir, control: f.control, healthy: f.targets[0], trust: f.cert.CertFile}, f.cert)
 	case "isolation":
 		launchAll = o.neighbours
 	case "tracing":

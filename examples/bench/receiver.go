@@ -154,18 +154,24 @@ func startReceiver(ctx context.Context, n int, files ...string) (control string,
 	if err != nil {
 		return "", nil, fmt.Errorf("finding this program: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, self, append([]string{"receiver", strconv.Itoa(n)}, files...)...) //nolint:gosec // this program itself
+	return start(ctx, append([]string{self, "receiver", strconv.Itoa(n)}, files...))
+}
+
+// start runs a subcommand of this program, which ends with ctx, and reads the addresses it prints: that of its control page
+// and the others.
+func start(ctx context.Context, command []string) (control string, others []string, err error) {
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...) //nolint:gosec // this program itself
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return "", nil, fmt.Errorf("preparing the receiver: %w", err)
+		return "", nil, fmt.Errorf("preparing %s: %w", command, err)
 	}
 	if err := cmd.Start(); err != nil {
-		return "", nil, fmt.Errorf("starting the receiver: %w", err)
+		return "", nil, fmt.Errorf("starting %s: %w", command, err)
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
-		return "", nil, fmt.Errorf("reading the receiver's addresses: %w", err)
+		return "", nil, fmt.Errorf("reading the addresses of %s: %w", command, err)
 	}
 	go func() { _ = cmd.Wait() }() // killed with ctx: its error says only that
 	addrs := strings.Fields(line)

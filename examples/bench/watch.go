@@ -36,11 +36,11 @@ func (m moment) line() string {
 type watch struct {
 	gateway *rig.Gateway
 	admin   *http.Client
-	hosts   *hosts
+	hosts   string   // their control page
 	seen    []moment // written by look; read after stop
 }
 
-func newWatch(gateway *rig.Gateway, dir string, hosts *hosts) *watch {
+func newWatch(gateway *rig.Gateway, dir string, hosts string) *watch {
 	dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", adminSocket(dir))
 	}
@@ -80,10 +80,11 @@ func (w *watch) look(ctx context.Context, when string) error {
 	}
 	sockets, err2 := w.gateway.Sockets()
 	rss, peak, err3 := w.gateway.Memory()
-	if err := errors.Join(err, err2, err3); err != nil {
+	hosts, err4 := askHosts(ctx, w.hosts)
+	if err := errors.Join(err, err2, err3, err4); err != nil {
 		return err
 	}
-	m := moment{when, goroutines, sockets, rss, peak, w.hosts.held.Load(), w.hosts.taken.Load()}
+	m := moment{when, goroutines, sockets, rss, peak, hosts.Held, hosts.Taken}
 	w.seen = append(w.seen, m)
 	fmt.Fprintln(os.Stderr, m.line())
 	return nil
