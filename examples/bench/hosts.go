@@ -122,7 +122,7 @@ func hang(conn net.Conn) { _, _ = conn.Read(make([]byte, 1)) }
 // know nothing of each other do not keep step.
 func drip(conn net.Conn) {
 	next := []byte("HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n")
-	for pause := rand.N(time.Second); ; pause = time.Second {
+	for pause := rand.N(time.Second); ; pause = time.Second { //nolint:gosec // no secret
 		if _, err := conn.Write(next); err != nil {
 			return
 		}
