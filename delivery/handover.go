@@ -70,6 +70,9 @@ func (e *Engine) Queued(name string, due time.Time) {
 	l.pumpLocked()
 }
 
+// Lost implements Handover.
+func (e *Engine) Lost(name string) { e.obs.Lost(name) }
+
 // dueLocked notes that something in the store is due at t.
 func (l *lane) dueLocked(t time.Time) {
 	l.nextDue = earliest(l.nextDue, t)

@@ -10,6 +10,9 @@ type Observer interface {
 	RuleFailed(ev *Event, route string)
 	// Attempted: the try ended; it is not yet durable.
 	Attempted(d *Delivery, a *Attempt)
+	// Lost: an attempt at this endpoint, in the hands of a process that died, may or may not have been made. It is on record
+	// with the outcome "unknown". Told while Open recovers the store, once for each.
+	Lost(endpoint string)
 	// Settled: the transition is durable.
 	Settled(d *Delivery, t *Transition)
 	// Noticed: an operational event was raised.
@@ -27,6 +30,9 @@ func (NopObserver) RuleFailed(*Event, string) {}
 
 // Attempted implements Observer.
 func (NopObserver) Attempted(*Delivery, *Attempt) {}
+
+// Lost implements Observer.
+func (NopObserver) Lost(string) {}
 
 // Settled implements Observer.
 func (NopObserver) Settled(*Delivery, *Transition) {}
@@ -55,6 +61,13 @@ func (os Observers) RuleFailed(ev *Event, route string) {
 func (os Observers) Attempted(d *Delivery, a *Attempt) {
 	for _, o := range os {
 		o.Attempted(d, a)
+	}
+}
+
+// Lost implements Observer.
+func (os Observers) Lost(endpoint string) {
+	for _, o := range os {
+		o.Lost(endpoint)
 	}
 }
 

@@ -173,6 +173,9 @@ type Handover interface {
 	// Queued tells that a delivery now waits in a lane, due at the given time: after a settlement, Decide, recovery, or the
 	// end of the delivery it was a successor of.
 	Queued(lane string, due time.Time)
+	// Lost tells, during Attach and after the commit that records it, that nobody knows what became of a delivery which an
+	// earlier process had in this lane's hands: once for each Lost transition.
+	Lost(lane string)
 }
 
 // Lane is the waiting line of one endpoint, worked by one node.

@@ -107,6 +107,7 @@ type holdAll struct{}
 func (holdAll) Reserve(*delivery.Delivery) bool           { return false }
 func (holdAll) Committed(*delivery.Delivery, bool, error) {}
 func (holdAll) Queued(string, time.Time)                  {}
+func (holdAll) Lost(string)                               {}
 
 // post is a request to publish; header is a list of names and values.
 func post(contentType, body string, header ...string) *http.Request {

@@ -92,11 +92,18 @@ func (r *rig) endpoint(name string, backups ...string) *delivery.Endpoint {
 	}
 }
 
+// hangs is the answer of an endpoint that gives none.
+const hangs = -1
+
 // RoundTrip plays the endpoints.
 func (r *rig) RoundTrip(req *http.Request) (*http.Response, error) {
 	r.sent = append(r.sent, req)
 	name, _, _ := strings.Cut(req.URL.Hostname(), ".")
 	code := r.answer[name]
+	if code == hangs {
+		<-req.Context().Done()
+		return nil, req.Context().Err()
+	}
 	if code == 0 {
 		return nil, &retry.LocalFault{Code: "proxy", Err: io.ErrUnexpectedEOF}
 	}

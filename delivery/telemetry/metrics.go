@@ -127,7 +127,7 @@ func NewMetrics() *Metrics {
 		}, []string{labelReason}),
 		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Namespace: namespace, Name: "attempts_total",
-			Help: "Delivery attempts that ended, by the endpoint tried and the outcome.",
+			Help: "Delivery attempts that ended, by the endpoint tried and the outcome; unknown are those that a crash may have cut off, counted at the start after it.",
 		}, []string{labelEndpoint, labelOutcome}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Namespace: namespace, Name: "attempt_duration_seconds", Buckets: attemptBuckets,
@@ -186,6 +186,11 @@ func (m *Metrics) Attempted(_ *delivery.Delivery, a *delivery.Attempt) {
 	t := m.tried.of(a.Endpoint)
 	t.counter(m.attempts, a.Outcome).Inc()
 	t.duration.Observe(a.Duration.Seconds())
+}
+
+// Lost implements delivery.Observer. How long such an attempt took nobody knows.
+func (m *Metrics) Lost(endpoint string) {
+	m.tried.of(endpoint).counter(m.attempts, retry.Unknown.String()).Inc()
 }
 
 // Settled implements delivery.Observer.

@@ -71,6 +71,26 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 	})
 }
 
+func TestAnAttemptThatACrashSwallowedIsCountedOnce(t *testing.T) {
+	t.Parallel()
+	inRig(t, nil, func(t *testing.T, r *rig) {
+		reg := registry(t, r.metrics)
+		r.answer["a"] = hangs
+		r.publish(t.Context(), &delivery.Event{Type: "label.created"})
+		pass(100 * time.Millisecond)
+		r.answer["a"] = 200
+		r.restart()
+		pass(time.Second)
+		expect(t, reg, `
+			caddy_webhooks_attempts_total{endpoint="a",outcome="delivered"} 1
+			caddy_webhooks_attempts_total{endpoint="a",outcome="unknown"} 1
+		`)
+		r.restart() // nothing is in hand any more
+		pass(time.Second)
+		expect(t, reg, `caddy_webhooks_attempts_total{endpoint="a",outcome="unknown"} 1`)
+	})
+}
+
 // expect wants each of these lines among the metrics.
 func expect(t *testing.T, reg prometheus.Gatherer, want string) {
 	t.Helper()

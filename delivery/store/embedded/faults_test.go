@@ -104,6 +104,8 @@ func (h *handover) Queued(lane string, _ time.Time) {
 	h.queued[lane]++
 }
 
+func (*handover) Lost(string) {}
+
 func newBench(t *testing.T, take bool) *bench {
 	t.Helper()
 	b := &bench{T: t, mem: vfs.NewCrashableMem(), disk: &faults{}, log: &syncBuffer{}}

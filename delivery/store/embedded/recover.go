@@ -35,19 +35,28 @@ type attachOp struct {
 	call
 
 	h    delivery.Handover
-	mine bool   // the Handover is attached
-	from []byte // the first key to look at; nil at the end
+	mine bool     // the Handover is attached
+	from []byte   // the first key to look at; nil at the end
+	lost []string // lanes of the deliveries lost by this step
 }
 
 func (*attachOp) size() (rows, bytes int) { return recoverStep, recoverStep * 256 }
 func (*attachOp) lazy() bool              { return false }
-func (o *attachOp) done(err error)        { o.finish(err) }
+
+func (o *attachOp) done(err error) {
+	if err == nil {
+		for _, lane := range o.lost {
+			o.h.Lost(lane)
+		}
+	}
+	o.finish(err)
+}
 
 func (o *attachOp) build(tx *tx) error {
 	if tx.handover != nil && !o.mine {
 		return errors.New("an engine is attached already")
 	}
-	tx.handover, o.mine = o.h, true
+	tx.handover, o.mine, o.lost = o.h, true, o.lost[:0]
 	rows, next, err := tx.inHandRows(o.from, recoverStep)
 	if err != nil {
 		return tx.conn.readError("read what was in hand", err)
@@ -59,6 +68,7 @@ func (o *attachOp) build(tx *tx) error {
 		if err := tx.lose(r); err != nil {
 			return tx.conn.readError("recover what was in hand", err)
 		}
+		o.lost = append(o.lost, r.t.lane())
 	}
 	o.from = next
 	return nil

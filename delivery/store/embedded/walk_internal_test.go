@@ -20,6 +20,7 @@ type takeAll struct{}
 func (takeAll) Reserve(*delivery.Delivery) bool           { return true }
 func (takeAll) Committed(*delivery.Delivery, bool, error) {}
 func (takeAll) Queued(string, time.Time)                  {}
+func (takeAll) Lost(string)                               {}
 
 func searchStore(t *testing.T, fs vfs.FS) *Store {
 	t.Helper()

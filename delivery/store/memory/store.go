@@ -172,6 +172,7 @@ func (s *Store) lose(r *row, now time.Time) {
 		Progress: p,
 	})
 	r.Progress, r.handed = p, false
+	s.handover.Lost(r.Lane())
 	s.back(r, now)
 }
 

@@ -57,6 +57,9 @@ var crashCases = []testCase{
 		if got := b.claimOne("z"); got.Progress != ds[2].Progress {
 			b.Errorf("got %+v, want %+v", got.Progress, ds[2].Progress)
 		}
+		if lost := b.rec.takeLost(); len(lost) != 0 {
+			b.Errorf("told as lost %v", lost)
+		}
 	}},
 	{"a settlement of the process before is stale", func(b *bench) {
 		b.attach(takeAll)
@@ -156,6 +159,9 @@ var crashCases = []testCase{
 		if q := b.rec.takeQueued(); len(q) != 1 || q[0] != (queued{"x", start}) {
 			b.Errorf("queued %v", q)
 		}
+		if lost := b.rec.takeLost(); len(lost) != 2 {
+			b.Errorf("told as lost %v", lost)
+		}
 		b.wantLine("x", "b")
 		b.crash()
 		b.wantLaneCounts(map[string]delivery.Counts{"x": {Delivered: 1, Cancelled: 1}, "y": {Cancelled: 1}})
@@ -178,6 +184,9 @@ var crashCases = []testCase{
 		b.crash()
 		if q := b.rec.takeQueued(); len(q) != len(batch) {
 			b.Errorf("%d told as queued", len(q))
+		}
+		if lost := b.rec.takeLost(); len(lost) != len(batch) {
+			b.Errorf("%d told as lost", len(lost))
 		}
 		got := b.claimSome("x", delivery.Claim{Now: time.Now().Add(time.Second), Max: 5000, MaxBytes: 1 << 30})
 		if len(got.Deliveries) != len(batch) || got.More {
@@ -210,5 +219,8 @@ func (b *bench) wantLost(d *delivery.Delivery, n int) {
 	}
 	if q := b.rec.takeQueued(); len(q) != 1 || q[0] != (queued{r.Delivery.Lane(), p.Due}) {
 		b.Errorf("queued %v", q)
+	}
+	if lost := b.rec.takeLost(); len(lost) != 1 || lost[0] != r.Delivery.Lane() {
+		b.Errorf("told as lost %v", lost)
 	}
 }

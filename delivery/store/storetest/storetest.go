@@ -92,6 +92,7 @@ type Recorder struct {
 	reserved  []delivery.Key
 	committed []committed
 	queued    []queued
+	lost      []string // lanes
 }
 
 type committed struct {
@@ -125,6 +126,21 @@ func (r *Recorder) Queued(lane string, due time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.queued = append(r.queued, queued{lane, due})
+}
+
+// Lost implements delivery.Handover.
+func (r *Recorder) Lost(lane string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.lost = append(r.lost, lane)
+}
+
+func (r *Recorder) takeLost() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	lost := r.lost
+	r.lost = nil
+	return lost
 }
 
 func (r *Recorder) takeQueued() []queued {
