@@ -176,9 +176,7 @@ func (a *API) event(ctx context.Context, j delivery.Journal, r *http.Request) (a
 	if err != nil {
 		return nil, err
 	}
-	v := viewEventRecord(rec)
-	a.linkEvent(&v.eventView)
-	return v, nil
+	return a.eventRecord(rec), nil
 }
 
 func (a *API) delivery(ctx context.Context, j delivery.Journal, r *http.Request) (any, error) {
@@ -213,6 +211,20 @@ func (a *API) linked(v attemptView) attemptView {
 	return v
 }
 
+// listedEvent is an event in a list, or beside what belongs to it: without its payload.
+func (a *API) listedEvent(ev *delivery.Event) *eventView {
+	v := viewEvent(ev, false)
+	a.linkEvent(v)
+	return v
+}
+
+// eventRecord is one event with all there is to see of it.
+func (a *API) eventRecord(r *delivery.EventRecord) *eventRecordView {
+	v := viewEventRecord(r)
+	a.linkEvent(&v.eventView)
+	return v
+}
+
 // linkRecord does both for a delivery.
 func (a *API) linkRecord(v *deliveryRecordView) *deliveryRecordView {
 	a.linkEvent(v.Event)
@@ -233,7 +245,7 @@ func (a *API) deliveries(ctx context.Context, j delivery.Journal, r *http.Reques
 		page, err := j.Deliveries(ctx, q)
 		for _, d := range page.Items {
 			dv := viewDelivery(d)
-			dv.Event = viewEvent(d.Event, false)
+			dv.Event = a.listedEvent(d.Event)
 			v.Items = append(v.Items, dv)
 		}
 		v.Next = page.Next

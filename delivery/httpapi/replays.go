@@ -91,7 +91,7 @@ func repeatProblem(err error) error {
 }
 
 // redeliver answers with the new delivery.
-func (*API) redeliver(ctx context.Context, g Gateway, r *http.Request) (any, error) {
+func (a *API) redeliver(ctx context.Context, g Gateway, r *http.Request) (any, error) {
 	if p := readNothing(r); p != nil {
 		return nil, p
 	}
@@ -100,12 +100,12 @@ func (*API) redeliver(ctx context.Context, g Gateway, r *http.Request) (any, err
 		return nil, repeatProblem(err)
 	}
 	v := viewDelivery(d)
-	v.Event = viewEvent(d.Event, false)
+	v.Event = a.listedEvent(d.Event)
 	return &reply{status: http.StatusAccepted, body: v}, nil
 }
 
 // cancel answers with the delivery; one that an attempt is under way of is still pending, and 202 says so.
-func (*API) cancel(ctx context.Context, g Gateway, r *http.Request) (any, error) {
+func (a *API) cancel(ctx context.Context, g Gateway, r *http.Request) (any, error) {
 	if p := readNothing(r); p != nil {
 		return nil, p
 	}
@@ -122,13 +122,13 @@ func (*API) cancel(ctx context.Context, g Gateway, r *http.Request) (any, error)
 		return nil, err
 	}
 	if state == delivery.Pending {
-		return &reply{status: http.StatusAccepted, body: viewDeliveryRecord(rec)}, nil
+		return &reply{status: http.StatusAccepted, body: a.linkRecord(viewDeliveryRecord(rec))}, nil
 	}
-	return viewDeliveryRecord(rec), nil
+	return a.linkRecord(viewDeliveryRecord(rec)), nil
 }
 
 // replayEvent answers with the new deliveries.
-func (*API) replayEvent(ctx context.Context, g Gateway, r *http.Request) (any, error) {
+func (a *API) replayEvent(ctx context.Context, g Gateway, r *http.Request) (any, error) {
 	var body eventReplayRequest
 	tenant, p := readTenant(r)
 	if p == nil {
@@ -141,7 +141,7 @@ func (*API) replayEvent(ctx context.Context, g Gateway, r *http.Request) (any, e
 	if err != nil {
 		return nil, repeatProblem(err)
 	}
-	v := eventRecordView{eventView: *viewEvent(ds[0].Event, false), Deliveries: make([]deliveryView, len(ds))}
+	v := eventRecordView{eventView: *a.listedEvent(ds[0].Event), Deliveries: make([]deliveryView, len(ds))}
 	for i, d := range ds {
 		v.Deliveries[i] = viewDelivery(d)
 	}
@@ -149,7 +149,7 @@ func (*API) replayEvent(ctx context.Context, g Gateway, r *http.Request) (any, e
 }
 
 // route answers with the event as it is then.
-func (*API) route(ctx context.Context, g Gateway, r *http.Request) (any, error) {
+func (a *API) route(ctx context.Context, g Gateway, r *http.Request) (any, error) {
 	tenant, p := readTenant(r)
 	if p == nil {
 		p = readNoBody(r)
@@ -161,7 +161,7 @@ func (*API) route(ctx context.Context, g Gateway, r *http.Request) (any, error) 
 	if err != nil {
 		return nil, repeatProblem(err)
 	}
-	return viewEventRecord(rec), nil
+	return a.eventRecord(rec), nil
 }
 
 // replayRequest is the body that begins a replay; every member is optional.

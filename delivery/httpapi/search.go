@@ -72,7 +72,7 @@ func (a *API) events(ctx context.Context, j delivery.Journal, r *http.Request) (
 		q.Cursor = cursor
 		page, err := j.Events(ctx, q)
 		for _, rec := range page.Items {
-			v.Items = append(v.Items, eventListView{*viewEvent(rec.Event, false), countDeliveries(rec.Deliveries)})
+			v.Items = append(v.Items, eventListView{*a.listedEvent(rec.Event), countDeliveries(rec.Deliveries)})
 		}
 		v.Next = page.Next
 		return len(page.Items), page.Next, err
@@ -105,7 +105,7 @@ func (a *API) attempts(ctx context.Context, j delivery.Journal, r *http.Request)
 		page, err := j.Attempts(ctx, q)
 		for _, rec := range page.Items {
 			v.Items = append(v.Items, attemptListView{
-				Delivery: rec.DeliveryID, Event: viewEvent(rec.Event, false), At: moment{rec.At}, State: rec.State.String(),
+				Delivery: rec.DeliveryID, Event: a.listedEvent(rec.Event), At: moment{rec.At}, State: rec.State.String(),
 				attemptView: a.linked(viewAttempt(rec.Attempt)),
 			})
 		}

@@ -52,10 +52,12 @@ func (s *searched) api() *API { return NewAPI(func() Gateway { return searchEngi
 func TestAPageOfEventsCountsTheirDeliveries(t *testing.T) {
 	t.Parallel()
 	d := failing().Delivery
+	d.Event.Span = delivery.SpanContext{TraceID: [16]byte{0xab, 15: 1}, SpanID: [8]byte{1}, Flags: 1}
 	s := &searched{events: []delivery.EventPage{{Next: "c2"}, {Items: []*delivery.EventRecord{{Event: d.Event, Deliveries: []*delivery.Delivery{d}}}, Next: "c3"}}}
 	status, _, body := do(s.api(), get("/events?type=label.created&environment=production&tenant=&routing=undecided&"+
 		"since=2026-01-01T00:00:00Z&until=2026-02-01T00:00:00Z&limit=7&cursor=c1"))
-	want := `{"items":[{` + eventJSON + `,"deliveries":{"total":1,"pending":0,"delivered":0,"exhausted":1,"cancelled":0}}],"next":"c3"}` + "\n"
+	traced := strings.Replace(eventJSON, `,"content_type"`, `,"trace_id":"ab000000000000000000000000000001","trace_url":"https://t/ab000000000000000000000000000001","content_type"`, 1)
+	want := `{"items":[{` + traced + `,"deliveries":{"total":1,"pending":0,"delivered":0,"exhausted":1,"cancelled":0}}],"next":"c3"}` + "\n"
 	if status != 200 || body != want {
 		t.Errorf("%d\ngot  %s\nwant %s", status, body, want)
 	}

@@ -24,6 +24,7 @@ type Event struct {
 	TraceID       string          `json:"trace_id"`    // of the gateway's own span
 	TraceURL      string          `json:"trace_url"`   // where to look at that, if the configuration says
 	ContentType   string          `json:"content_type"`
+	Erased        bool            `json:"erased"` // its payload was
 	Payload       json.RawMessage `json:"payload"`
 	PayloadBase64 *string         `json:"payload_base64"`
 }
@@ -88,10 +89,13 @@ type Delivery struct {
 	Endpoint      string    `json:"endpoint"`
 	Backups       []string  `json:"backups"`
 	Route         string    `json:"route"`
-	State         string    `json:"state"` // pending, delivered, exhausted, cancelled
+	Replay        string    `json:"replay"`  // the replay or redelivery that made it
+	Planned       time.Time `json:"planned"` // when that was
+	State         string    `json:"state"`   // pending, delivered, exhausted, cancelled
 	Target        string    `json:"target"`
 	AttemptsCount int       `json:"attempts_count"`
 	Due           time.Time `json:"due"`
+	Waiting       string    `json:"waiting"` // transform: why a pending one is not due
 	Reason        string    `json:"reason"`
 }
 
@@ -117,6 +121,7 @@ type Attempt struct {
 	RetryAfter time.Time `json:"retry_after"`
 	TraceID    string    `json:"trace_id"`
 	TraceURL   string    `json:"trace_url"`
+	BodySHA256 string    `json:"body_sha256"` // of the body, when a transform made it
 }
 
 // Response is what is kept of an answer.
@@ -205,6 +210,9 @@ type Stats struct {
 		Written uint64 `json:"written_bytes"`
 		Syncs   uint64 `json:"syncs"`
 	} `json:"store"`
+	// OldestEvent is when the oldest event kept was accepted, OldestDue since when the first delivery that is due waits.
+	OldestEvent time.Time `json:"oldest_event"`
+	OldestDue   time.Time `json:"oldest_due"`
 }
 
 // Stats asks for the figures of the gateway as a whole.
@@ -226,25 +234,6 @@ func (c *Client) Pulse(ctx context.Context) ([]Minute, error) {
 		Minutes []Minute `json:"minutes"`
 	}](ctx, c, "pulse", nil)
 	return out.Minutes, err
-}
-
-// Route is a route in force, with what it did since the gateway started.
-type Route struct {
-	Name string `json:"name"`
-	// Pos is where it stands in the configuration.
-	Pos       string `json:"pos"`
-	When      string `json:"when"`
-	Otherwise bool   `json:"otherwise"`
-	// Hits counts the events that it matched, Errors those on which it could not be evaluated; LastHit is when the last one that
-	// it matched was accepted.
-	Hits    uint64    `json:"hits"`
-	Errors  uint64    `json:"errors"`
-	LastHit time.Time `json:"last_hit"`
-}
-
-// Routes lists the routes in force, in their order.
-func (c *Client) Routes(ctx context.Context, p Page) (List[Route], error) {
-	return get[List[Route]](ctx, c, "routes", p.values())
 }
 
 // Catalog lists the event types.
