@@ -61,8 +61,7 @@ func members(t reflect.Type, at string, inside []reflect.Type) (all []string) {
 		return []string{at}
 	}
 	inside = append(slices.Clone(inside), t)
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		switch {
 		case name == "-", !f.IsExported() && !f.Anonymous:
@@ -95,9 +94,8 @@ func TestTheClientHasAMethodForEveryRow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := reflect.ValueOf(c)
-	for i := range v.NumMethod() {
-		out := v.Method(i).Call(arguments(t.Context(), v.Method(i).Type()))
+	for _, method := range reflect.ValueOf(c).Methods() {
+		out := method.Call(arguments(t.Context(), method.Type()))
 		if seq := out[0]; seq.Kind() == reflect.Func {
 			for range seq.Seq2() {
 			}

@@ -49,6 +49,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 			caddy_webhooks_endpoint_paused{endpoint="a"} 1
 			caddy_webhooks_endpoint_paused{endpoint="b"} 0
 			caddy_webhooks_oldest_due_seconds{endpoint="a"} 70
+			caddy_webhooks_overdue_seconds{endpoint="a"} 0
 		`)
 		if err := r.e.Resume(t.Context(), "a"); err != nil {
 			t.Fatal(err)
@@ -185,7 +186,11 @@ func (crowd) Stats(context.Context) (delivery.Stats, error) {
 func (c crowd) Endpoints() []delivery.EndpointStatus {
 	all := []delivery.EndpointStatus{{Name: "orders", Pending: 1}}
 	for i := range c.n {
-		all = append(all, delivery.EndpointStatus{Name: fmt.Sprintf("ep_%d", i), Pending: 2, State: delivery.LaneState{Paused: true}})
+		s := delivery.EndpointStatus{Name: fmt.Sprintf("ep_%d", i), Pending: 2, State: delivery.LaneState{Paused: true}}
+		if i >= 100 {
+			s.Hold = gate.Hold{Reason: gate.ReasonPaused}
+		}
+		all = append(all, s)
 	}
 	if c.n > 0 {
 		all[c.n].Breaker = gate.StateOpen
@@ -196,7 +201,7 @@ func (c crowd) Endpoints() []delivery.EndpointStatus {
 func (c crowd) Oldest(context.Context) (map[string]time.Time, error) {
 	due := map[string]time.Time{}
 	for i := range c.n {
-		due[fmt.Sprintf("ep_%d", i)] = time.Now().Add(-time.Duration(i) * time.Second)
+		due[fmt.Sprintf("ep_%d", i)] = time.Now().Add(-time.Duration(i)*time.Second - time.Second/2)
 	}
 	return due, nil
 }
@@ -210,6 +215,7 @@ func TestTenThousandEndpointsOfTheAPIAreOneLabel(t *testing.T) {
 			name := fmt.Sprintf("ep_%d", i)
 			m.Attempted(nil, &delivery.Attempt{Endpoint: name, Outcome: "delivered"})
 			m.RuleFailed(nil, delivery.SubscriptionPrefix+name)
+			m.Lost(name)
 		}
 		return testutil.CollectAndCount(m), exposed(t, registry(t, m))
 	}
@@ -220,11 +226,16 @@ func TestTenThousandEndpointsOfTheAPIAreOneLabel(t *testing.T) {
 	}
 	for _, line := range []string{
 		`caddy_webhooks_attempts_total{endpoint="dynamic",outcome="delivered"} 10000`,
+		`caddy_webhooks_attempts_total{endpoint="dynamic",outcome="unknown"} 10000`,
+		`caddy_webhooks_oldest_due_seconds{endpoint="dynamic"} 9999.`, `caddy_webhooks_overdue_seconds{endpoint="dynamic"} 99.`,
 		`caddy_webhooks_pending_deliveries{endpoint="dynamic"} 20000`, `caddy_webhooks_breaker_state{endpoint="dynamic"} 2`,
 		`caddy_webhooks_endpoint_paused{endpoint="dynamic"} 10000`, `caddy_webhooks_rule_errors_total{route="dynamic"} 10000`,
 		`caddy_webhooks_pending_deliveries{endpoint="orders"} 1`, `caddy_webhooks_endpoints 10001`,
 	} {
-		if !strings.Contains(text, line+"\n") {
+		if !strings.HasSuffix(line, ".") {
+			line += "\n"
+		}
+		if !strings.Contains(text, line) {
 			t.Errorf("not among the metrics: %s", line)
 		}
 	}

@@ -31,6 +31,7 @@ const (
 var (
 	deliveriesDesc = desc("deliveries", "Deliveries that are kept, by state.", labelState)
 	oldestDesc     = desc("oldest_due_seconds", "For how long the delivery has been due that is due for longest, by the endpoint it waits at.", labelEndpoint)
+	overdueDesc    = desc("overdue_seconds", "For how long the delivery has been due that is due for longest where nothing holds it: no pause, no open breaker, no Retry-After. By endpoint; of several under one label, the longest.", labelEndpoint)
 	pendingDesc    = desc("pending_deliveries", "Deliveries that are pending, by the endpoint they were accepted for.", labelEndpoint)
 	inFlightDesc   = desc("attempts_in_flight", "Attempts that are under way, by endpoint.", labelEndpoint)
 	breakerDesc    = desc("breaker_state", "State of the endpoint's breaker: 0 closed, 1 half open, 2 open. Of several endpoints under one label, the worst.", labelEndpoint)
@@ -75,7 +76,7 @@ func (m *Metrics) Leave(e Engine) {
 
 func (*scrape) describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		deliveriesDesc, oldestDesc, pendingDesc, inFlightDesc, breakerDesc, pausedDesc, disabledDesc, endpointsDesc,
+		deliveriesDesc, oldestDesc, overdueDesc, pendingDesc, inFlightDesc, breakerDesc, pausedDesc, disabledDesc, endpointsDesc,
 		lostDesc, auditDesc, healthyDesc, sizeDesc, writtenDesc, commitDesc,
 	} {
 		ch <- d
@@ -149,7 +150,7 @@ func commits(u *delivery.StoreUse) prometheus.Metric {
 
 // figures are those of one label.
 type figures struct {
-	pending, inFlight, breaker, paused, disabled, oldest float64
+	pending, inFlight, breaker, paused, disabled, oldest, overdue float64
 }
 
 func (f *figures) add(s *delivery.EndpointStatus) {
@@ -180,15 +181,21 @@ func breakerFigure(s gate.State) float64 {
 // endpointMetrics are those by endpoint. Names are those of the lanes that exist: the configuration's, those it had before
 // that still have work, and one label for all that were made through the API.
 func endpointMetrics(ctx context.Context, e Engine, now time.Time) []prometheus.Metric {
+	oldest, err := e.Oldest(ctx)
 	statuses := e.Endpoints()
 	by := map[string]*figures{}
+	held := map[string]bool{}
 	for i := range statuses {
-		of(by, statuses[i].Name).add(&statuses[i])
+		s := &statuses[i]
+		of(by, s.Name).add(s)
+		held[s.Name] = s.Hold != (gate.Hold{}) || s.Breaker != gate.StateClosed
 	}
-	oldest, err := e.Oldest(ctx)
 	for name, since := range oldest {
-		f := of(by, name)
-		f.oldest = max(f.oldest, now.Sub(since).Seconds())
+		f, due := of(by, name), now.Sub(since).Seconds()
+		f.oldest = max(f.oldest, due)
+		if !held[name] {
+			f.overdue = max(f.overdue, due)
+		}
 	}
 	all := []prometheus.Metric{gauge(endpointsDesc, float64(len(statuses)))}
 	for label, f := range by {
@@ -196,7 +203,7 @@ func endpointMetrics(ctx context.Context, e Engine, now time.Time) []prometheus.
 			gauge(pendingDesc, f.pending, label), gauge(inFlightDesc, f.inFlight, label), gauge(breakerDesc, f.breaker, label),
 			gauge(pausedDesc, f.paused, label), gauge(disabledDesc, f.disabled, label))
 		if err == nil {
-			all = append(all, gauge(oldestDesc, f.oldest, label))
+			all = append(all, gauge(oldestDesc, f.oldest, label), gauge(overdueDesc, f.overdue, label))
 		}
 	}
 	return all
