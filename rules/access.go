@@ -23,14 +23,15 @@ const (
 	isBool                     // it is true (num 1) or false (num 0)
 	isSet                      // it is true, or no bool at all
 	isNothing                  // it is nil
+	holdsText                  // it is a text that contains this one
 	isAbove                    // it is this number or a greater one
 	isBelow                    // it is this number or a smaller one
 	isThere                    // it is not nil
 )
 
-// weak clues tell little: most events hold them. They serve when a rule has no
-// others.
-func (k clueKind) weak() bool { return k >= isAbove }
+// weak clues tell little, as most events hold them, or are dear to look for. They
+// serve when a rule has no others.
+func (k clueKind) weak() bool { return k >= holdsText }
 
 // clues are alternatives: while an event holds none of them, a condition is
 // false or missing. No clues at all, as opposed to nil, mean that it never is
@@ -47,7 +48,7 @@ const (
 // true or fail whatever the event holds.
 func cluesOf(c *condition) clues {
 	if c.negated {
-		return nil // while a part is false, its negation is true
+		return cluesUnlessTrue(c)
 	}
 	switch c.op {
 	case leaf:
@@ -73,6 +74,61 @@ func cluesOf(c *condition) clues {
 	}
 }
 
+// cluesUnlessTrue returns clues of the negation of a condition: while an event
+// holds none of them, what is negated is true, and so the negation is false.
+// That it is missing would not do: in an or, a failure beside it counts.
+func cluesUnlessTrue(c *condition) clues {
+	switch c.op {
+	case leaf:
+		return c.atom.cluesUnlessTrue()
+	case and: // true when all parts are
+		all := clues{}
+		for i := range c.parts {
+			if c.parts[i].negated {
+				return nil
+			}
+			more := cluesUnlessTrue(&c.parts[i])
+			if more == nil || len(all)+len(more) > maxClues {
+				return nil
+			}
+			all = append(all, more...)
+		}
+		return all
+	default: // true when any part is
+		var best clues
+		for i := range c.parts {
+			if c.parts[i].negated {
+				continue
+			}
+			if cs := cluesUnlessTrue(&c.parts[i]); cs != nil && (best == nil || cs.vagueness() < best.vagueness()) {
+				best = cs
+			}
+		}
+		return best
+	}
+}
+
+// cluesUnlessTrue returns what an event must hold for the atom to be anything
+// else than true. Most values do that to most atoms; those listed exclude each
+// other.
+func (a *atom) cluesUnlessTrue() clues {
+	nothing := clue{on: a.path, kind: isNothing}
+	switch a.kind {
+	case less, lessOrEqual:
+		return clues{{on: a.path, kind: isAbove, num: a.num.f}, nothing}
+	case greater, greaterOrEqual:
+		return clues{{on: a.path, kind: isBelow, num: a.num.f}, nothing}
+	case isPresent:
+		if a.path.field == fieldNone {
+			return clues{nothing}
+		}
+	case isNil:
+		return a.presence()
+	default: // equalities, above all, are false for nearly every value
+	}
+	return nil
+}
+
 // vagueness orders sets of clues by how many events may hold one of them.
 func (cs clues) vagueness() int {
 	sum := 0
@@ -84,6 +140,8 @@ func (cs clues) vagueness() int {
 			sum += 4
 		case isBool, isSet, isNothing:
 			sum += 50
+		case holdsText:
+			sum += 100
 		case isAbove, isBelow:
 			sum += 500
 		case isThere:
@@ -159,9 +217,9 @@ func (a *atom) presence() clues {
 	return clues{{on: a.path, kind: isThere}}
 }
 
-// textClues returns what a text must start or end with.
+// textClues returns what a text must start with, end with or contain.
 func (a *atom) textClues() clues {
-	start, end := "", ""
+	start, end, inside := "", "", ""
 	switch a.kind {
 	case hasPrefix:
 		start = a.text
@@ -171,13 +229,16 @@ func (a *atom) textClues() clues {
 		start, end = a.glob.start, a.glob.end
 	case matchesRegexp:
 		start = a.regexp.start
-	default: // contains tells nothing about either end
+	default:
+		inside = a.text
 	}
 	switch {
 	case start != "":
 		return clues{{on: a.path, kind: startsText, text: start}}
 	case end != "":
 		return clues{{on: a.path, kind: endsText, text: end}}
+	case inside != "":
+		return clues{{on: a.path, kind: holdsText, text: inside}}
 	}
 	return a.presence()
 }

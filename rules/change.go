@@ -1,7 +1,7 @@
 package rules
 
 import (
-	"maps"
+	"cmp"
 	"slices"
 )
 
@@ -41,6 +41,7 @@ func (s *Set) Change(remove []string, add []Subscription) (*Set, error) {
 			out.add(sub)
 		}
 	}
+	k.found = append(k.found, checkShapes(s.catalog, nil, add)...)
 	if k.found != nil {
 		return nil, k.found
 	}
@@ -50,77 +51,50 @@ func (s *Set) Change(remove []string, add []Subscription) (*Set, error) {
 
 // remove takes a subscription out of a set that is being made.
 func (s *Set) remove(sub *subscription) {
-	f := newFiling(&sub.rule)
-	if s.root, _ = s.root.without(&f); s.root == nil {
-		s.root = newIndex(nil)
-	}
+	s.unfile(&sub.rule)
 	s.sums.subtract(sub.sum())
 }
 
-// add puts a subscription into a set that is being made.
+// add puts a subscription into a set that is being made, after all others.
 func (s *Set) add(sub *subscription) {
 	sub.order = s.nextSub
-	s.nextSub++
-	name := sub.target.Endpoint
-	s.subs = s.subs.with(name, append(slices.Clip(s.subs.get(name)), sub))
-	s.sums.add(sub.sum())
-	if f := newFiling(&sub.rule); !f.never() {
-		s.root = s.root.with(&f, 0)
-	}
+	s.nextSub += subscriptionStep
+	s.put(sub)
 	s.plan = s.plan.with(s.family.compiler.paths, sub.reads)
 }
 
-// Recompile makes the set of another configuration. What s has compiled of it
-// is taken over; else it is [Compile]. s is not changed.
-func (s *Set) Recompile(c Config) (*Set, error) {
-	f := s.family
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if len(f.compiler.paths.slots) > 2*s.plan.places+manySlots {
-		return Compile(c) // too many numbers have been given to what is no longer read
-	}
-	return compile(c, f, s.known(c.Endpoints))
+// put puts a subscription at its place.
+func (s *Set) put(sub *subscription) {
+	name := sub.target.Endpoint
+	s.subs = s.subs.with(name, append(slices.Clip(s.subs.get(name)), sub))
+	s.sums.add(sub.sum())
+	s.file(&sub.rule)
 }
 
-// manySlots is how many places nobody reads may pile up: 72 KiB of each matcher.
-const manySlots = 1 << 10
+// file puts a rule into the index of a set that is being made.
+func (s *Set) file(r *rule) {
+	if f := newFiling(r); !f.never() {
+		s.root = s.root.with(&f, 0)
+	}
+}
 
-// known returns what a set has compiled. Picks name endpoints, so they are good
-// for the same ones only.
-func (s *Set) known(endpoints []string) known {
-	k := known{conditions: make(map[string]compiled, len(s.routes)+s.subs.size)}
-	for i := range s.routes {
-		k.conditions[s.routes[i].when.Text] = compiled{s.routes[i].condition, s.routes[i].reads}
+// unfile takes a rule out of the index of a set that is being made.
+func (s *Set) unfile(r *rule) {
+	f := newFiling(r)
+	if s.root, _ = s.root.without(&f); s.root == nil {
+		s.root = newIndex(nil)
 	}
-	s.subs.all(func(_ string, subs []*subscription) bool {
-		for _, sub := range subs {
-			k.conditions[sub.when.Text] = compiled{sub.condition, sub.reads}
-		}
-		return true
-	})
-	same := map[string]string{}
-	for _, name := range endpoints {
-		same[name] = name
-	}
-	if !maps.Equal(same, s.endpoints) {
-		return k
-	}
-	k.picks = map[string]*route{}
-	for i := range s.routes {
-		if r := &s.routes[i]; r.pick != nil {
-			k.picks[r.pickExpr.Text] = r
-		}
-	}
-	return k
 }
 
 // subscriptions returns the subscriptions of a set in their order.
 func (s *Set) subscriptions() []*subscription {
 	out := make([]*subscription, 0, s.subs.size)
 	s.subs.all(func(_ string, subs []*subscription) bool {
-		out = append(out, subs...)
+		for _, sub := range subs {
+			out = append(out, s.standing(&sub.rule).sub)
+		}
 		return true
 	})
-	slices.SortFunc(out, func(a, b *subscription) int { return int(a.order) - int(b.order) })
+	slices.SortFunc(out, func(a, b *subscription) int { return cmp.Compare(a.order, b.order) })
 	return out
 }

@@ -157,7 +157,7 @@ func (s *Set) rulesTo(endpoint string) []string {
 	var out []string
 	to := func(t Target) bool { return t.Endpoint == endpoint }
 	for i := range s.routes {
-		r := &s.routes[i]
+		r := s.routes[i]
 		named := r.pick != nil || slices.ContainsFunc(r.to, to)
 		if r.split != nil {
 			named = named || slices.ContainsFunc(r.split.shares, func(sh share) bool { return to(sh.target) })

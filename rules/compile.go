@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"maps"
@@ -14,18 +15,22 @@ import (
 // Compile makes a rule set. Its error is of type Diagnostics and holds every
 // mistake of every route and subscription.
 func Compile(c Config) (*Set, error) {
-	s, err := compile(c, newFamily(), known{conditions: map[string]compiled{}})
-	if found := checkShapes(&c); len(found) > 0 {
-		ds, _ := errors.AsType[Diagnostics](err)
-		return nil, append(ds, found...)
-	}
-	return s, err
+	return compile(c, newFamily(), known{conditions: map[string]compiled{}})
 }
 
 func newFamily() *family { return &family{compiler: newExprCompiler()} }
 
 // compile makes a set in a family. Its lock is held when others know it.
 func compile(c Config, f *family, old known) (*Set, error) {
+	s, err := compileRules(c, f, old)
+	if found := checkShapes(catalogOf(&c), c.Routes, c.Subscriptions); len(found) > 0 {
+		ds, _ := errors.AsType[Diagnostics](err)
+		return nil, append(ds, found...)
+	}
+	return s, err
+}
+
+func compileRules(c Config, f *family, old known) (*Set, error) {
 	k := newSetCompiler(c.Mode, f.compiler)
 	k.environments, k.old = c.Environments, old
 	f.compiler.atoms = map[string]*atom{}
@@ -35,19 +40,18 @@ func compile(c Config, f *family, old known) (*Set, error) {
 	}
 	s := &Set{
 		mode: c.Mode, family: f, endpoints: k.endpoints, environments: c.Environments, backups: c.Backups,
-		routes: make([]route, len(c.Routes)), nextSub: uint64(len(c.Routes)),
+		routes: make([]*route, len(c.Routes)), nextSub: firstSubscription, catalog: catalogOf(&c),
 	}
-	s.sums.routes = digestRoutes(c.Mode, c.Routes)
 	all := make([]*rule, 0, len(c.Routes)+len(c.Subscriptions))
 	names := map[string]bool{}
 	for i := range c.Routes {
-		r := &s.routes[i]
-		k.route(&c.Routes[i], r)
+		r := k.route(&c.Routes[i])
+		s.routes[i] = r
 		if names[r.name] {
 			k.refuse("", c.Routes[i].Pos, "", "another route has this name already")
 		}
 		names[r.name] = true
-		if r.rule.order = uint64(i); r.otherwise {
+		if r.rule.order = uint64(i+1) * routeStep; r.otherwise {
 			s.otherwise = append(s.otherwise, r)
 		} else {
 			all = append(all, &r.rule)
@@ -57,7 +61,7 @@ func compile(c Config, f *family, old known) (*Set, error) {
 	for i := range c.Subscriptions {
 		sub := k.subscription(&c.Subscriptions[i])
 		sub.order = s.nextSub
-		s.nextSub++
+		s.nextSub += subscriptionStep
 		s.sums.add(sub.sum())
 		subs[sub.target.Endpoint] = append(subs[sub.target.Endpoint], sub)
 		all = append(all, &sub.rule)
@@ -70,6 +74,7 @@ func compile(c Config, f *family, old known) (*Set, error) {
 		bySub = append(bySub, hashed[string, []*subscription]{keyHash(name), name, list})
 	}
 	s.subs = tableOf(bySub)
+	s.sums.routes = digestRoutes(c.Mode, s.routes)
 	s.digest = s.sums.String()
 	s.root = newIndex(all)
 	s.plan = planOfRules(f.compiler.paths, s.routes, all)
@@ -77,7 +82,7 @@ func compile(c Config, f *family, old known) (*Set, error) {
 }
 
 // planOfRules makes the plan of reading what rules read.
-func planOfRules(ps *paths, routes []route, rules []*rule) *plan {
+func planOfRules(ps *paths, routes []*route, rules []*rule) *plan {
 	var all reads
 	known := map[*reads]bool{}
 	seen := map[*path]bool{}
@@ -157,7 +162,8 @@ func (k *setCompiler) refuseExpr(field string, e Expr, found []mistake) {
 // routeName is what names of routes must look like.
 var routeName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
-func (k *setCompiler) route(r *Route, out *route) {
+func (k *setCompiler) route(r *Route) *route {
+	out := &route{sum: r.sum(), onError: r.OnError}
 	k.subject = fmt.Sprintf("route %q", r.Name)
 	if !routeName.MatchString(r.Name) {
 		k.refuse("", r.Pos, "", "a name has 1 to 64 of A-Z a-z 0-9 _ and -")
@@ -179,6 +185,7 @@ func (k *setCompiler) route(r *Route, out *route) {
 	}
 	out.split = k.split(r)
 	out.splitReads = k.expr.paths.take()
+	return out
 }
 
 func (k *setCompiler) pick(r *Route, out *route) {
@@ -195,13 +202,8 @@ func (k *setCompiler) pick(r *Route, out *route) {
 // rule compiles what routes and subscriptions have in common.
 func (k *setCompiler) rule(name string, pos Pos, when Expr, e OnError) rule {
 	out := rule{name: name, pos: pos, when: when}
-	switch e {
-	case OnErrorDefault:
-		out.hold = k.mode == MatchFirst
-	case OnErrorHold:
-		out.hold = true
-	case OnErrorSkip:
-	default:
+	var ok bool
+	if out.hold, ok = e.holds(k.mode); !ok {
 		k.refuse("on_error", when.Pos, "", "unknown value %d", e)
 	}
 	if when.Text == "" {
@@ -218,6 +220,15 @@ func (k *setCompiler) rule(name string, pos Pos, when Expr, e OnError) rule {
 		k.old.conditions[when.Text] = compiled{c, out.reads}
 	}
 	return out
+}
+
+// holds reports whether the rule leaves events undecided, with the default of the
+// mode filled in.
+func (e OnError) holds(m Mode) (hold, ok bool) {
+	if e == OnErrorDefault {
+		return m == MatchFirst, true
+	}
+	return e == OnErrorHold, e <= OnErrorSkip
 }
 
 func (k *setCompiler) chain(r *Route, c Chain) Target {
@@ -290,6 +301,12 @@ func (t eventTypes) has(typ string) bool {
 	return typ == t.text
 }
 
+// is reports whether these types are what a pattern says.
+func (t eventTypes) is(pattern string) bool {
+	before, star := strings.CutSuffix(pattern, "*")
+	return before == t.text && star == t.prefix
+}
+
 func sortedNames[V any](m map[string]V) []string {
 	return slices.Sorted(maps.Keys(m))
 }
@@ -317,7 +334,7 @@ type rule struct {
 	condition *condition // nil: always
 	route     *route     // that it is of, or
 	sub       *subscription
-	order     uint64 // its place among the rules of the set
+	order     uint64 // higher than that of the rules before; see renew.go
 	reads     *reads // of the condition; nil when it reads no payload
 	name      string
 	pos       Pos
@@ -335,6 +352,8 @@ type route struct {
 	splitReads *reads
 	otherwise  bool
 	stop       bool
+	onError    OnError           // as written
+	sum        [sha256.Size]byte // of what it says
 }
 
 type subscription struct {

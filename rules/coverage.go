@@ -63,7 +63,7 @@ type tally struct {
 func newCounter(s *Set) *counter {
 	c := &counter{set: s, bench: newBench(), place: map[string]int{}}
 	for i := range s.routes {
-		r := &s.routes[i]
+		r := s.route(i)
 		c.add(&r.rule, r.pick != nil || r.split != nil)
 	}
 	for _, sub := range s.subscriptions() {

@@ -9,7 +9,7 @@ import (
 	"strconv"
 )
 
-// sums are what a digest is made of: the SHA-256 of the mode and the routes,
+// sums are what a digest is made of: the SHA-256 of the mode and of those of the routes,
 // and the sum, modulo 2^256, of the SHA-256 of every subscription, to and from
 // which one can be added and taken without looking at the others.
 type sums struct {
@@ -17,9 +17,9 @@ type sums struct {
 	subscriptions [4]uint64 // the lowest 64 bits first
 }
 
-// String returns 16 hexadecimal digits. "rules 2" is the version of this form.
+// String returns 16 hexadecimal digits. "rules 3" is the version of this form.
 func (s *sums) String() string {
-	b := append([]byte("rules 2\n"), s.routes[:]...)
+	b := append([]byte("rules 3\n"), s.routes[:]...)
 	for _, word := range s.subscriptions {
 		b = binary.LittleEndian.AppendUint64(b, word)
 	}
@@ -27,25 +27,28 @@ func (s *sums) String() string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// digestRoutes returns the SHA-256 of what the routes say, each text preceded by
-// its length, so that no two configurations read the same.
-func digestRoutes(mode Mode, routes []Route) [sha256.Size]byte {
+// digestRoutes returns the SHA-256 of the mode and of the sums of the routes.
+func digestRoutes(mode Mode, routes []*route) [sha256.Size]byte {
 	sum := sha256.New()
-	b := appendTexts(nil, fmt.Sprint(mode))
-	for i := range routes {
-		r := &routes[i]
-		_, _ = sum.Write(b) // a hash does not fail
-		b = appendTexts(b[:0], "route", r.Name, r.When.Text, r.Pick.Text, strconv.FormatBool(r.Otherwise), strconv.FormatBool(r.Stop), strconv.Itoa(int(r.OnError)))
-		for _, t := range r.To {
-			b = appendTexts(b, "to", t.Primary)
-			b = appendTexts(b, t.Backups...)
-		}
-		if len(r.Split) > 0 {
-			b = appendTexts(b, "split", r.By.Text, fmt.Sprint(r.Split))
-		}
+	_, _ = sum.Write([]byte{byte(mode)}) // a hash does not fail
+	for _, r := range routes {
+		_, _ = sum.Write(r.sum[:])
 	}
-	_, _ = sum.Write(b)
 	return [sha256.Size]byte(sum.Sum(nil))
+}
+
+// sum returns the SHA-256 of what a route says, each text preceded by its
+// length, so that no two read the same.
+func (r *Route) sum() [sha256.Size]byte {
+	b := appendTexts(nil, r.Name, r.When.Text, r.Pick.Text, strconv.FormatBool(r.Otherwise), strconv.FormatBool(r.Stop), strconv.Itoa(int(r.OnError)))
+	for _, t := range r.To {
+		b = appendTexts(b, "to", t.Primary)
+		b = appendTexts(b, t.Backups...)
+	}
+	if len(r.Split) > 0 {
+		b = appendTexts(b, "split", r.By.Text, fmt.Sprint(r.Split))
+	}
+	return sha256.Sum256(b)
 }
 
 // sum returns the SHA-256 of what a subscription says, as a number.

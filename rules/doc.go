@@ -69,8 +69,10 @@
 //     the failures of all others, so the clues of any part will do for the whole.
 //     An or needs clues of every part.
 //  2. Missing ranks above error in and: a part that is missing hides failures
-//     too. In or it does not, which is why a negation has no clues, of which
-//     not (a or b), with a missing and b failing, would be a counterexample.
+//     too. In or it does not: not (a or b), with a missing and b failing, fails.
+//     So a negation has the clues only of what keeps the negated from being
+//     true, of which a missing value is one: for not (data.n < 5) that is a
+//     number from 5 on, a value of another type, or none.
 //  3. An atom fails for values of the wrong type, so these hold its clue: a
 //     number sends an event to all rules that ask what the text starts with. A
 //     payload that is not JSON holds every clue about it.
@@ -90,7 +92,7 @@
 //
 // A randomized test holds Match to evaluating every rule by itself, on the expr
 // machine and with encoding/json (exact_test.go), and is itself held to notice
-// some fifty mistakes in the index (.ci/mutants.go).
+// some seventy mistakes in the index (.ci/mutants.go).
 //
 // Of the payload, only what the rules read is looked at ([Set.Paths]): one pass
 // over the bytes finds it, without decoding or allocating, and only when a rule
@@ -98,8 +100,8 @@
 // the expr machine is to work on is decoded, piece by piece.
 //
 // [Set.Change] makes a set with other subscriptions out of one, sharing all that
-// stays; [Set.Recompile] one of another configuration, taking over what has been
-// compiled.
+// stays; [Set.Recompile] one of another configuration, sharing what the two have
+// in common, the index included (renew.go).
 //
 // # Explanations
 //

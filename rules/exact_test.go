@@ -8,6 +8,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -128,6 +129,9 @@ func (g *differ) list(n int) []byte {
 }
 
 func (g *differ) textValue() string {
+	if g.IntN(40) == 0 { // as long as texts are whose letters nobody counts
+		return strings.Repeat("long", manyLetters/4) + pickOne(g.generator, "", "x", "xy")
+	}
 	return pickOne(g.generator, "x", "xy", "", "label.a", "1", "y", "x*", "x?", `x"`)
 }
 
@@ -137,6 +141,7 @@ func (g *differ) trials(t testing.TB) []trial {
 	config := Config{
 		Mode: pickOne(g.generator, MatchAll, MatchAll, MatchFirst), Routes: g.routes(g.IntN(n + 1)), Subscriptions: g.subscriptions(g.IntN(n + 1)),
 	}
+	config.Endpoints = []string{"a", "b", "c", "d", "e"}
 	for i := range config.Routes {
 		config.Endpoints = append(config.Endpoints, fmt.Sprintf("only%d", i))
 	}
@@ -161,20 +166,86 @@ func (g *differ) trials(t testing.TB) []trial {
 		out = append(out, trial{set, o})
 	}
 	if g.IntN(3) == 0 {
-		config.Routes = slices.Concat(config.Routes, []Route{{Name: "more", When: g.when(), To: to("d")}})
 		config.Subscriptions = o.subs
-		config.Endpoints = append(config.Endpoints, "a", "b", "c", "d", "e")
-		next, err := set.Recompile(config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		o.routes = config.Routes
-		out = append(out, trial{next, o})
-		if fresh, err := Compile(config); err != nil || fresh.Digest() != next.Digest() || !slices.Equal(fresh.Paths(), next.Paths()) {
-			t.Fatalf("recompiled: %v, digest %s, paths %s; compiled: digest %s, paths %s", err, next.Digest(), next.Paths(), fresh.Digest(), fresh.Paths())
+		for range 1 + g.IntN(3) {
+			g.revise(&config)
+			next, err := set.Recompile(config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sameSet(t, next, config)
+			set, o.routes, o.subs = next, config.Routes, config.Subscriptions
+			out = append(out, trial{next, o})
 		}
 	}
 	return out
+}
+
+// revise changes some rules of a configuration, and where all of them stand.
+func (g *differ) revise(c *Config) {
+	c.Routes, c.Subscriptions = slices.Clone(c.Routes), slices.Clone(c.Subscriptions)
+	for range g.IntN(4) {
+		c.Routes = rearrange(g.generator, c.Routes, func() Route {
+			g.names++
+			r := g.routes(1)[0]
+			r.Name, r.To = fmt.Sprintf("new%d", g.names), to(pickOne(g.generator, "a", "b", "c", "d"))
+			return r
+		}, func(r *Route) {
+			if r.When = g.when(); g.IntN(2) == 0 {
+				r.OnError = pickOne(g.generator, OnErrorDefault, OnErrorHold, OnErrorSkip)
+			}
+		})
+		c.Subscriptions = rearrange(g.generator, c.Subscriptions, func() Subscription { return g.subscriptions(1)[0] },
+			func(s *Subscription) { s.When = g.when() })
+	}
+	if g.IntN(2) == 0 {
+		c.Endpoints = append(slices.Clone(c.Endpoints), fmt.Sprintf("e%d", g.IntN(3)))
+	}
+	shift := g.IntN(2)
+	for i := range c.Routes {
+		c.Routes[i].Pos.Line += shift
+	}
+	for i := range c.Subscriptions {
+		c.Subscriptions[i].Pos.Line += shift
+	}
+}
+
+// rearrange moves, replaces, adds or removes one rule.
+func rearrange[R any](g generator, rules []R, made func() R, changed func(*R)) []R {
+	if len(rules) == 0 || g.IntN(4) == 0 {
+		return slices.Insert(rules, g.IntN(len(rules)+1), made())
+	}
+	i := g.IntN(len(rules))
+	switch g.IntN(3) {
+	case 0:
+		changed(&rules[i])
+	case 1:
+		rules = slices.Delete(rules, i, i+1)
+	default:
+		r := rules[i]
+		rules = slices.Delete(rules, i, i+1)
+		rules = slices.Insert(rules, g.IntN(len(rules)+1), r)
+	}
+	return rules
+}
+
+// sameSet holds a set that was made from another to one made of nothing.
+func sameSet(t testing.TB, s *Set, c Config) {
+	t.Helper()
+	fresh := mustCompile(t, c)
+	if s.Digest() != fresh.Digest() || !slices.Equal(s.Paths(), fresh.Paths()) {
+		t.Fatalf("digest %s, paths %s; made anew: digest %s, paths %s", s.Digest(), s.Paths(), fresh.Digest(), fresh.Paths())
+	}
+	if got, want := s.Routes(0, len(c.Routes)), fresh.Routes(0, len(c.Routes)); !reflect.DeepEqual(got, want) {
+		t.Fatalf("routes %+v; made anew: %+v", got, want)
+	}
+	place := func(s *subscription) string { return fmt.Sprint(s.name, s.when.Text, s.pos) }
+	got, want := s.subscriptions(), fresh.subscriptions()
+	for i := range want {
+		if len(got) != len(want) || place(got[i]) != place(want[i]) {
+			t.Fatalf("%d subscriptions; made anew: %d; at %d %s and %s", len(got), len(want), i, place(got[i]), place(want[i]))
+		}
+	}
 }
 
 // compare holds the decisions of a set to the oracle's.

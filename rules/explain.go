@@ -208,7 +208,7 @@ func (e *explainer) judgeRoutes(m *matcher, otherwise bool) {
 		}
 	}
 	for i := range e.set.routes {
-		r := &e.set.routes[i]
+		r := e.set.route(i)
 		if r.otherwise != otherwise {
 			continue
 		}

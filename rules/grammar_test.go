@@ -143,7 +143,7 @@ func (g generator) rule(depth int) string {
 
 // clue makes one of the atoms that the index knows.
 func (g generator) clue() string {
-	switch g.IntN(16) {
+	switch g.IntN(18) {
 	case 0, 1, 2:
 		return g.anyPath() + " == " + g.text()
 	case 3:
@@ -168,8 +168,21 @@ func (g generator) clue() string {
 		return g.text() + " in " + g.path()
 	case 13, 14:
 		return "any(" + g.path() + pickOne(g, "", " ?? []") + ", " + g.element() + pickOne(g, "", "", " and "+pickOne(g, ".b > 1", "true", ".c")) + ")"
+	case 15:
+		return g.anyPath() + " contains " + pickOne(g, `"x"`, `"y"`, `"xy"`, `"a.b"`, `"el."`, `"*"`)
+	case 16:
+		return "not (" + g.limit() + pickOne(g, " and ", " or ") + g.limit() + ")"
 	}
 	return pickOne(g, "has("+g.path()+")", g.path(), "false")
+}
+
+// limit makes one of the atoms of which the index knows the negation.
+func (g generator) limit() string {
+	l := pickOne(g, g.path()+pickOne(g, " < ", " <= ", " > ", " >= ")+g.number(), "has("+g.path()+")", g.path()+" == nil")
+	if g.IntN(4) == 0 {
+		return "not (" + l + ")"
+	}
+	return l
 }
 
 func (g generator) element() string {

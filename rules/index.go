@@ -34,6 +34,7 @@ type branch struct {
 // others are the rarer ways on.
 type others struct {
 	starts, ends affixes
+	inside       needles
 	lists        []listBranch
 	numbers      table[float64, *node]
 	truths       [2]*node // false, true

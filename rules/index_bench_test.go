@@ -252,18 +252,64 @@ func BenchmarkReload(b *testing.B) {
 			}
 		}
 	})
-	b.Run("10000 routes with one changed", func(b *testing.B) {
-		s, err := Compile(config)
+	first, err := Compile(config)
+	if err != nil {
+		b.Fatal(err)
+	}
+	condition := func(i int) Expr { return when(fmt.Sprintf("event.id == 'evt_%d'", i)) }
+	for _, bb := range []struct {
+		name   string
+		change func(i int)
+	}{
+		{"one changed", func(i int) { config.Routes[5000].When = condition(i) }},
+		{"one put first, all others a line further down", func(i int) {
+			config.Routes[0] = Route{Name: fmt.Sprintf("first%d", i), When: condition(i), To: to("a")}
+			for j := range config.Routes {
+				config.Routes[j].Pos.Line++
+			}
+		}},
+		{"the last one made the first", func(int) {
+			config.Routes = append(config.Routes[9999:], config.Routes[:9999]...)
+		}},
+		{"a tenth changed", func(i int) {
+			for j := range 1000 {
+				config.Routes[10*j].When = condition(i + j)
+			}
+		}},
+		{"a fifth changed", func(i int) {
+			for j := range 2000 {
+				config.Routes[5*j].When = condition(i + j)
+			}
+		}},
+	} {
+		b.Run("10000 routes/"+bb.name, func(b *testing.B) {
+			b.ReportAllocs()
+			s, slowest, i := first, time.Duration(0), 0
+			for b.Loop() {
+				bb.change(i)
+				start := time.Now()
+				if s, err = s.Recompile(config); err != nil {
+					b.Fatal(err)
+				}
+				slowest = max(slowest, time.Since(start))
+				i++
+			}
+			b.ReportMetric(float64(slowest.Microseconds())/1000, "ms-slowest")
+		})
+	}
+	c := newCorpus(100_000)
+	many := Config{Subscriptions: c.subscriptions(100_000)}
+	b.Run("100000 subscriptions/one changed", func(b *testing.B) {
+		s, err := Compile(many)
 		if err != nil {
 			b.Fatal(err)
 		}
-		i := 0
+		b.ReportAllocs()
 		for b.Loop() {
-			config.Routes[5000].When = when(fmt.Sprintf("event.id == 'evt_%d'", i))
-			if s, err = s.Recompile(config); err != nil {
+			many.Subscriptions[5000].Types = []string{c.eventType()}
+			if s, err = s.Recompile(many); err != nil {
 				b.Fatal(err)
 			}
-			i++
 		}
 	})
 }

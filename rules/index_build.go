@@ -3,6 +3,7 @@ package rules
 import (
 	"cmp"
 	"slices"
+	"strings"
 )
 
 // builder gathers rules below the clues that lead to them.
@@ -60,6 +61,8 @@ func (b *branching) branch(depth int) branch {
 			starts.add(c.text, divide(fs, depth))
 		case endsText:
 			ends.add(c.text, divide(fs, depth))
+		case holdsText:
+			o.inside = append(o.inside, newNeedle(c.text, divide(fs, depth)))
 		case isNumber:
 			numbers.add(c.num, divide(fs, depth))
 		case hasText:
@@ -78,6 +81,7 @@ func (b *branching) branch(depth int) branch {
 	byLimit := func(a, b bound) int { return cmp.Compare(a.limit, b.limit) }
 	slices.SortStableFunc(o.above, byLimit)
 	slices.SortStableFunc(o.below, byLimit)
+	slices.SortFunc(o.inside, func(a, b needle) int { return strings.Compare(a.text, b.text) })
 	o.starts, o.ends, o.numbers = affixesOf(starts), affixesOf(ends), numbers.table()
 	for e, nodes := range lists {
 		o.lists = append(o.lists, listBranch{each: e, nodes: nodes.table()})

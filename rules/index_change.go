@@ -144,6 +144,8 @@ func (b *branch) child(c clue) *node {
 		return o.starts.nodes.get(c.text)
 	case endsText:
 		return o.ends.nodes.get(c.text)
+	case holdsText:
+		return o.inside.get(c.text)
 	case isNumber:
 		return o.numbers.get(c.num)
 	case hasText:
@@ -169,6 +171,8 @@ func (b branch) put(c clue, child *node) branch {
 		o.starts.put(c.text, child)
 	case endsText:
 		o.ends.put(c.text, child)
+	case holdsText:
+		o.inside = o.inside.put(c.text, child)
 	case isNumber:
 		o.numbers = set(o.numbers, c.num, child)
 	case hasText:
@@ -205,7 +209,7 @@ func (b branch) tidy() branch {
 }
 
 func (o *others) empty() bool {
-	return o.starts.nodes.size+o.ends.nodes.size+o.numbers.size+len(o.lists)+len(o.above)+len(o.below) == 0 &&
+	return o.starts.nodes.size+o.ends.nodes.size+o.numbers.size+len(o.inside)+len(o.lists)+len(o.above)+len(o.below) == 0 &&
 		o.truths == [2]*node{} && o.set == nil && o.nothing == nil && o.there == nil
 }
 

@@ -22,10 +22,9 @@ type RouteInfo struct {
 // order.
 func (s *Set) Routes(from, n int) []RouteInfo {
 	from = min(max(from, 0), len(s.routes))
-	some := s.routes[from:min(from+max(n, 0), len(s.routes))]
-	out := make([]RouteInfo, len(some))
-	for i := range some {
-		out[i] = s.routeInfo(&some[i])
+	out := make([]RouteInfo, min(max(n, 0), len(s.routes)-from))
+	for i := range out {
+		out[i] = s.routeInfo(s.route(from + i))
 	}
 	return out
 }

@@ -70,7 +70,7 @@ func (s *Set) Lint(types []string) Findings {
 		}
 	}
 	for i := range s.routes {
-		r := &s.routes[i]
+		r := s.route(i)
 		look(&linted{rule: &r.rule, place: i, term: termOf(b.parts(r.when.Text))})
 	}
 	for i, sub := range s.subscriptions() {

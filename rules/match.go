@@ -83,6 +83,7 @@ func (m *matcher) follow(b *branch) {
 	} else {
 		m.all(&o.starts.nodes)
 		m.all(&o.ends.nodes)
+		m.needles(o.inside)
 	}
 	if v.kind == kindNumber {
 		m.number(o, v.num.f)
@@ -112,6 +113,24 @@ func (m *matcher) affixes(o *others, s string) {
 			break
 		}
 		m.walk(o.ends.nodes.get(s[len(s)-n:]))
+	}
+	if len(o.inside) > 0 {
+		m.inside(o.inside, s)
+	}
+}
+
+func (m *matcher) inside(ns needles, s string) {
+	letters := lettersOf(s)
+	for i := range ns {
+		if ns[i].in(s, letters) {
+			m.walk(ns[i].node)
+		}
+	}
+}
+
+func (m *matcher) needles(ns needles) {
+	for i := range ns {
+		m.walk(ns[i].node)
 	}
 }
 
@@ -174,6 +193,7 @@ func (m *matcher) everything(b *branch) {
 	}
 	m.all(&o.starts.nodes)
 	m.all(&o.ends.nodes)
+	m.needles(o.inside)
 	o.numbers.all(func(_ float64, n *node) bool {
 		m.walk(n)
 		return true

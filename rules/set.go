@@ -9,15 +9,17 @@ import (
 // Set is a compiled rule set. It is immutable and safe for concurrent use.
 type Set struct {
 	mode      Mode
-	routes    []route
+	routes    []*route
 	otherwise []*route
 	subs      table[string, []*subscription] // by endpoint
 	nextSub   uint64                         // the order of the next subscription
+	moved     []moved                        // rules that stand elsewhere than they say
 	root      *node                          // of the index of all rules but otherwise-routes
 	plan      *plan
 
 	endpoints    map[string]string // the names that pick may give
 	environments []string          // the declared ones
+	catalog      catalog
 	backups      map[string][]string
 
 	sums   sums
@@ -131,7 +133,7 @@ func (m *matcher) tryRoute(h *hit) (further bool) {
 	last := m.set.mode == MatchFirst || r.stop
 	o := h.outcome
 	if o == isError {
-		m.fail(h.rule, "when", r.when, h.why)
+		m.fail(h.rule, "when", h.why)
 	} else {
 		before := len(m.out.Targets)
 		if o = m.apply(r); o == isTrue && len(m.out.Targets) == before {
@@ -157,7 +159,7 @@ func (m *matcher) apply(r *route) outcome {
 	if r.pick != nil {
 		var why *failure
 		if picked, why = m.pick(r); why != nil {
-			m.fail(&r.rule, "pick", r.pickExpr, why)
+			m.fail(&r.rule, "pick", why)
 			return isError
 		}
 		if picked == nil && len(r.to) == 0 && r.split == nil {
@@ -168,7 +170,7 @@ func (m *matcher) apply(r *route) outcome {
 	if r.split != nil {
 		var why *failure
 		if chosen, why = r.split.choose(m.machine); why != nil {
-			m.fail(&r.rule, "by", r.split.expr, why)
+			m.fail(&r.rule, "by", why)
 			return isError
 		}
 	}
@@ -190,7 +192,7 @@ func (m *matcher) trySubscriptions() {
 		switch {
 		case h.rule.sub == nil:
 		case h.outcome == isError:
-			m.fail(h.rule, "when", h.rule.when, h.why)
+			m.fail(h.rule, "when", h.why)
 		default:
 			m.matched = true
 			m.add(&h.rule.sub.target)
@@ -215,7 +217,7 @@ func (m *matcher) alone(r *rule) outcome {
 	o, why := m.holds(r)
 	switch {
 	case o == isError:
-		m.fail(r, "when", r.when, why)
+		m.fail(r, "when", why)
 	case o == isTrue && r.route != nil:
 		return m.apply(r.route)
 	case o == isTrue:
@@ -312,7 +314,15 @@ func (m *matcher) notePrimaries() {
 	}
 }
 
-func (m *matcher) fail(r *rule, field string, e Expr, why *failure) {
+func (m *matcher) fail(r *rule, field string, why *failure) {
+	r = m.set.standing(r)
+	e := r.when
+	switch field {
+	case "pick":
+		e = r.route.pickExpr
+	case "by":
+		e = r.route.split.expr
+	}
 	line, snippet := caret(e.Text, why.at)
 	m.out.Errors = append(m.out.Errors, RouteError{
 		Route: r.name, Field: field, Pos: e.Pos.down(line), Text: strings.TrimSuffix(why.msg+"\n"+snippet, "\n"), Held: r.hold,

@@ -14,17 +14,28 @@ type Shapes interface {
 	// of members, and "\x00" for an element of a list. When it cannot, at is
 	// the first step that is lacking, and names are those that can stand there.
 	Shape(eventType string, path []string) (ok bool, at int, names []string)
+	// Digest names what is known: when it stays the same, rules that have been
+	// looked at are not looked at again.
+	Digest() string
 }
+
+// catalog is what is known about event types.
+type catalog struct {
+	types  []string
+	shapes Shapes
+}
+
+func catalogOf(c *Config) catalog { return catalog{c.Types, c.Shapes} }
 
 // checkShapes finds paths that no event holds which the rule can see. A rule is
 // looked at when its condition or its subscription says what types it sees.
-func checkShapes(c *Config) Diagnostics {
-	if c.Shapes == nil || len(c.Types) == 0 {
+func checkShapes(c catalog, routes []Route, subs []Subscription) Diagnostics {
+	if c.shapes == nil || len(c.types) == 0 {
 		return nil
 	}
-	s := shapeChecker{config: c, bench: newBench()}
-	for i := range c.Routes {
-		r := &c.Routes[i]
+	s := shapeChecker{catalog: c, most: maxExprDiagnostics * (len(routes) + len(subs)), bench: newBench()}
+	for i := range routes {
+		r := &routes[i]
 		s.subject = fmt.Sprintf("route %q", r.Name)
 		when := s.bench.parts(r.When.Text)
 		seen := s.sees(termOf(when))
@@ -32,8 +43,8 @@ func checkShapes(c *Config) Diagnostics {
 		s.value(seen, "pick", r.Pick)
 		s.value(seen, "by", r.By)
 	}
-	for i := range c.Subscriptions {
-		sub := &c.Subscriptions[i]
+	for i := range subs {
+		sub := &subs[i]
 		if sub.When.Text == "" {
 			continue
 		}
@@ -50,8 +61,9 @@ func checkShapes(c *Config) Diagnostics {
 }
 
 type shapeChecker struct {
-	config  *Config
+	catalog catalog
 	bench   *bench
+	most    int // that are reported
 	subject string
 	found   Diagnostics
 }
@@ -62,7 +74,7 @@ func (s *shapeChecker) sees(t *term) []string {
 	if t == nil || !t.excludes(notices) {
 		return nil
 	}
-	return slices.DeleteFunc(slices.Clone(s.config.Types), func(typ string) bool { return t.refuses("event.type", textLiteral(typ)) })
+	return slices.DeleteFunc(slices.Clone(s.catalog.types), func(typ string) bool { return t.refuses("event.type", textLiteral(typ)) })
 }
 
 func (s *shapeChecker) condition(types []string, p *part, e Expr) {
@@ -105,13 +117,13 @@ func (s *shapeChecker) path(types []string, p *path, n ast.Node, field string, e
 	}
 	lacking, names := 0, []string(nil)
 	for _, t := range types {
-		ok, at, some := s.config.Shapes.Shape(t, steps)
+		ok, at, some := s.catalog.shapes.Shape(t, steps)
 		if ok {
 			return
 		}
 		lacking, names = max(lacking, at), append(names, some...)
 	}
-	if len(s.found) >= maxExprDiagnostics*(len(s.config.Routes)+len(s.config.Subscriptions)) {
+	if len(s.found) >= s.most {
 		return
 	}
 	place := (&path{steps: p.steps[:lacking+1]}).name()
@@ -159,4 +171,12 @@ func stepPlace(n ast.Node, before int) int {
 			return n.Location().From
 		}
 	}
+}
+
+// same reports whether what held to one of the catalogs holds to the other.
+func (c catalog) same(d catalog) bool {
+	if c.shapes == nil || d.shapes == nil {
+		return c.shapes == nil // where nothing is known, nothing is a mistake
+	}
+	return c.shapes.Digest() == d.shapes.Digest() && slices.Equal(c.types, d.types)
 }

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -8,6 +9,8 @@ import (
 
 // shapeOf knows the members of each type, one or two deep: "a.created": "id to.city".
 type shapeOf map[string]string
+
+func (s shapeOf) Digest() string { return fmt.Sprint(s) }
 
 func (s shapeOf) Shape(typ string, path []string) (bool, int, []string) {
 	paths := strings.Fields(s[typ])

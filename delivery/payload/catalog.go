@@ -2,6 +2,8 @@ package payload
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -41,6 +43,7 @@ type Catalog struct {
 	types  []EventType
 	places map[string]int
 	shapes []*shape // by place; nil: the type has no schema
+	digest string
 }
 
 // LoadCatalog reads a catalog file,
@@ -59,7 +62,8 @@ func LoadCatalog(data []byte, name string) (*Catalog, error) {
 	}
 	s := newScanner(data, nil)
 	defer s.release()
-	c := &Catalog{places: make(map[string]int)}
+	sum := sha256.Sum256(data)
+	c := &Catalog{places: make(map[string]int), digest: hex.EncodeToString(sum[:8])}
 	err := s.document(func() *Error {
 		seen, err := s.fields([]string{"events"}, func(int) *Error { return s.elements(c.reader(s)) })
 		switch {
@@ -150,6 +154,9 @@ func (s *scanner) detached() ([]byte, *Error) {
 // Types returns the entries in the order of the file. The slice is shared:
 // it must not be changed.
 func (c *Catalog) Types() []EventType { return c.types }
+
+// Digest names the catalog: files with the same bytes have the same.
+func (c *Catalog) Digest() string { return c.digest }
 
 // Lookup returns the entry of an event type.
 func (c *Catalog) Lookup(typ string) (EventType, bool) {
