@@ -60,7 +60,7 @@ func (r *report) take(e event) {
 		if r.output[key] == nil {
 			r.output[key] = new(strings.Builder)
 		}
-		r.output[key].WriteString(e.Output)
+		_, _ = r.output[key].WriteString(e.Output) // a Builder does not fail
 		return
 	case "build-output":
 		fmt.Print(e.Output)

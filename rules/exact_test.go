@@ -63,6 +63,9 @@ func (g *differ) subscriptions(n int) []Subscription {
 	for i := range out {
 		g.names++
 		s := Subscription{Endpoint: fmt.Sprintf("s%d", g.names), Types: []string{g.pattern()}}
+		if i > 0 && g.IntN(8) == 0 {
+			s.Endpoint = out[i-1].Endpoint
+		}
 		for g.IntN(3) == 0 {
 			s.Types = append(s.Types, g.pattern())
 		}
