@@ -28,6 +28,7 @@ func (w *wire) plainAnswer() (a plainHead, plain bool) {
 		}
 		if size := bytes.Index(b, endOfHead); size >= 0 {
 			if a, plain = parsePlain(b[:size+2]); plain {
+				w.keepFields(a.status, b[:size+2])
 				_, _ = w.r.Discard(size + len(endOfHead))
 				w.left = int(^uint(0) >> 1) // the body is the caller's to bound
 			}

@@ -31,15 +31,23 @@ type Call struct {
 	// Read is how many bytes of the answer's body are read at most, and Keep
 	// how many of them are kept. A longer body costs the connection.
 	Read, Keep int
+	// Secrets of the header: where the answer repeats one, asterisks are kept.
+	Secrets []string
 
 	// Address of the other end, once there was a connection; Reused tells that
 	// it was kept since an earlier call.
 	Address string
 	Reused  bool
+	// Timing of its phases.
+	Timing Timing
 	// Status of the answer and two of its headers; 0 and empty when there was
 	// none.
 	Status               int
 	RetryAfter, Location string
+	// Fields of the answer's header that were kept, for [Fields]: of a failure
+	// all as far as they fit into 2 KiB, of a success Content-Type, Server, Via
+	// and the ids of requests into 256 bytes, without what may be secret.
+	Fields []byte
 	// Excerpt of the answer's body, of which so many bytes were read.
 	Excerpt []byte
 	Bytes   int
@@ -49,6 +57,12 @@ type Call struct {
 // the fields say how far it got. The context is that of the attempt: it should
 // be Stop, or derived from it.
 func (c *Call) Make(ctx context.Context, rt http.RoundTripper) error {
+	err := c.send(ctx, rt)
+	c.hide(c.Secrets...)
+	return err
+}
+
+func (c *Call) send(ctx context.Context, rt http.RoundTripper) error {
 	if t, ok := rt.(interface{ direct(*url.URL) *client }); ok && len(c.Body) <= inlineBody {
 		if way := t.direct(c.URL); way != nil {
 			return way.call(ctx, c)
@@ -77,7 +91,7 @@ func (t *Transport) direct(u *url.URL) *client { return t.nobody.direct(u) }
 func (c *Call) roundTrip(ctx context.Context, rt http.RoundTripper) error {
 	ctx, cancel := context.WithDeadline(ctx, c.End)
 	defer cancel()
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
+	ctx = httptrace.WithClientTrace(timed(ctx, &c.Timing), &httptrace.ClientTrace{GotConn: func(i httptrace.GotConnInfo) {
 		c.Reused = i.Reused
 		if addr := i.Conn.RemoteAddr(); addr != nil {
 			c.Address = addr.String()
@@ -95,14 +109,18 @@ func (c *Call) roundTrip(ctx context.Context, rt http.RoundTripper) error {
 		return failure(ctx, err)
 	}
 	c.note(resp)
-	if err := c.read(resp); err != nil {
-		return failure(ctx, err)
+	if err = c.read(resp); err != nil {
+		err = failure(ctx, err)
 	}
-	return nil
+	if resp.Request != nil && resp.Request != req { // a token was added on the way
+		c.hide(resp.Request.Header.Get("Authorization"))
+	}
+	return err
 }
 
 func (c *Call) note(resp *http.Response) {
 	c.Status, c.RetryAfter, c.Location = resp.StatusCode, resp.Header.Get("Retry-After"), resp.Header.Get("Location")
+	c.Fields = keptOf(resp)
 }
 
 // read takes what is wanted of an answer's body. A longer body is cut off by
@@ -152,7 +170,7 @@ func (c *client) wireUntil(ctx context.Context, k *Call) (*wire, error) {
 	}
 	ctx, cancel := context.WithDeadline(ctx, k.End)
 	defer cancel()
-	w, err := c.connect(ctx, host)
+	w, err := c.connect(timed(ctx, &k.Timing), host)
 	if err != nil {
 		return nil, err
 	}
@@ -173,11 +191,12 @@ func (w *wire) call(k *Call) error {
 		w.close()
 		return failure(k.Stop, fmt.Errorf("sending the request: %w", err))
 	}
-	w.left = maxResponseHeaderBytes
+	w.asked, w.left = time.Now(), maxResponseHeaderBytes
 	a, plain := w.plainAnswer()
 	if !plain {
 		return w.anyAnswer(k, sendErr)
 	}
+	k.Timing.FirstByte = w.waited()
 	k.Status, k.RetryAfter, k.Location = a.status, a.retryAfter, a.location
 	if err := w.body(k, a.length); err != nil {
 		w.close()
@@ -202,6 +221,7 @@ const early = 10
 // that could not write a few kilobytes for 27 has run out of time.
 func (w *wire) begin(k *Call) {
 	w.err, w.end = nil, k.End
+	w.asked, w.took = time.Time{}, 0
 	if w.deadline.After(k.End) || k.End.Sub(w.deadline) > time.Until(k.End)/early {
 		w.setDeadline(k.End)
 	}
@@ -237,7 +257,7 @@ func (w *wire) send(k *Call) (refused, err error) {
 
 // anyAnswer reads an answer that is not plain, or none.
 func (w *wire) anyAnswer(k *Call, sendErr error) error {
-	x := &exchange{w: w, ctx: k.Stop, stop: func() bool { return k.Stop.Err() == nil }, sendErr: sendErr}
+	x := &exchange{w: w, ctx: k.Stop, stop: func() bool { return k.Stop.Err() == nil }, timing: &k.Timing, sendErr: sendErr}
 	resp, err := x.receive(posted)
 	if err != nil {
 		return err
@@ -252,8 +272,9 @@ var posted = &http.Request{Method: http.MethodPost}
 // body reads a body of known length, as much of it as is wanted.
 func (w *wire) body(k *Call, length int) error {
 	want := min(length, k.Read)
-	if n := min(want, k.Keep); n > 0 {
-		k.Excerpt = make([]byte, 0, n)
+	if n := min(want, k.Keep); n+len(w.kept) > 0 {
+		room := append(make([]byte, 0, len(w.kept)+n), w.kept...)
+		k.Fields, k.Excerpt = room[:len(w.kept):len(w.kept)], room[len(w.kept):]
 	}
 	for k.Bytes < want {
 		if _, err := w.r.Peek(1); err != nil {

@@ -104,7 +104,9 @@ func (c *client) connect(ctx context.Context, host string) (*wire, error) {
 	}
 	within, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
+	begun := time.Now()
 	secure, err := shake(within, conn, config)
+	timing(ctx).TLS += time.Since(begun)
 	if err != nil {
 		_ = conn.Close()
 		return nil, failure(ctx, fmt.Errorf("shaking hands: %w", err))

@@ -37,11 +37,14 @@ type dialer struct {
 func (d *dialer) dial(ctx context.Context, _, address string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
+	t, since := timing(ctx), time.Now()
 	targets, err := d.targets(ctx, address)
-	switch {
-	case err != nil:
+	t.DNS += lap(&since)
+	if err != nil {
 		return nil, err
-	case d.proxy != nil:
+	}
+	defer func() { t.Connect += lap(&since) }()
+	if d.proxy != nil {
 		return d.tunnel(ctx, targets)
 	}
 	return d.connect(ctx, targets, control(d.check))

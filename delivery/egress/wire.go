@@ -51,6 +51,10 @@ type wire struct {
 	peer     string   // the other end's address
 	url      *url.URL // of the last request, and the start of its head
 	start    []byte
+	kept     []byte // of a plain answer's header
+
+	asked time.Time     // when the request was sent, until the answer begins
+	took  time.Duration // and how long that took
 
 	// While idle, guarded by client.mu.
 	since time.Time
@@ -112,6 +116,14 @@ func (w *wire) setDeadline(t time.Time) {
 // bounded reads a connection up to what an answer's header may take.
 type bounded wire
 
+// waited is how long the answer took to begin, or was waited for in vain.
+func (w *wire) waited() time.Duration {
+	if !w.asked.IsZero() {
+		return time.Since(w.asked)
+	}
+	return w.took
+}
+
 // errHeaderTooLarge ends an attempt whose answer has no end of headers.
 var errHeaderTooLarge = &headerError{}
 
@@ -136,6 +148,9 @@ func (b *bounded) Read(p []byte) (int, error) {
 	}
 	b.left -= n
 	b.err = err
+	if n > 0 && !b.asked.IsZero() {
+		b.took, b.asked = time.Since(b.asked), time.Time{}
+	}
 	return n, err //nolint:wrapcheck // callers say what they were reading
 }
 
@@ -181,17 +196,20 @@ func (w *wire) roundTrip(req *http.Request) (*http.Response, error) {
 	deadline, _ := ctx.Deadline() // zero: none
 	_ = w.conn.SetDeadline(deadline)
 	w.err, w.deadline, w.end = nil, time.Time{}, time.Time{}
+	w.asked, w.took = time.Time{}, 0
 	x := &exchange{w: w, ctx: ctx, stop: context.AfterFunc(ctx, func() { _ = w.conn.SetDeadline(past) })}
 	if err := x.send(req); err != nil {
 		x.end(false)
 		return nil, failure(ctx, fmt.Errorf("sending the request: %w", err))
 	}
+	w.asked, x.timing = time.Now(), timing(ctx)
 	return x.receive(req)
 }
 
 // receive reads the answer's header.
 func (x *exchange) receive(req *http.Request) (*http.Response, error) {
 	resp, err := x.w.response(req)
+	x.timing.FirstByte += x.w.waited()
 	if err != nil {
 		x.end(false)
 		if x.sendErr != nil {
@@ -230,6 +248,8 @@ type exchange struct {
 	ctx  context.Context //nolint:containedctx // of the attempt, whose end breaks off the reading
 	stop func() bool
 	body io.ReadCloser
+
+	timing *Timing // of the call
 
 	taken   bool       // the answer is 2xx
 	keep    bool       // the connection may be used again, as far as the answer tells
