@@ -245,7 +245,7 @@ if it was not accepted.`,
 		if err != nil {
 			return explained(err)
 		}
-		if err := show(cmd, shownDelivery{rec}); err != nil {
+		if err := show(cmd, shownDelivery{DeliveryRecord: rec}); err != nil {
 			return err
 		}
 		if rec.State != "delivered" {

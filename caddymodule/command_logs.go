@@ -138,54 +138,6 @@ func deliveriesList() *cobra.Command {
 	})
 }
 
-// shownDelivery draws a delivery with what happened to it.
-type shownDelivery struct{ client.DeliveryRecord }
-
-// Draw implements drawing.
-func (s shownDelivery) Draw(w io.Writer) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "delivery %s  %s", s.ID, s.State)
-	if s.Reason != "" {
-		fmt.Fprintf(&b, " (%s)", s.Reason)
-	}
-	fmt.Fprintf(&b, "\nto %s by %s\n", strings.Join(append([]string{s.Endpoint}, s.Backups...), " → "), s.Route)
-	if s.Event != nil {
-		fmt.Fprintf(&b, "event %s  %s  accepted %s\n", s.Event.ID, s.Event.Type, clock(s.Event.Accepted))
-	}
-	byNumber := make(map[int]client.Attempt, len(s.Attempts))
-	for _, a := range s.Attempts {
-		byNumber[a.N] = a
-	}
-	for _, t := range s.Transitions {
-		a, tried := byNumber[t.Attempt]
-		if !tried {
-			fmt.Fprintf(&b, "  %s  %s at %s %s\n", clock(t.At), t.Kind, t.Target, t.Note)
-			continue
-		}
-		fmt.Fprintf(&b, "  %s  attempt %d at %s: %s %s %s (%s)\n", clock(a.Started), a.N, a.Endpoint, status(a.Status), a.Outcome, a.Detail,
-			time.Duration(a.DurationMS)*time.Millisecond)
-		if a.Response.Excerpt != "" && !a.Response.Base64 {
-			fmt.Fprintf(&b, "      %s\n", cell(a.Response.Excerpt))
-		}
-	}
-	if !s.Due.IsZero() {
-		fmt.Fprintf(&b, "  next attempt %s\n", clock(s.Due))
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-func deliveriesShow() *cobra.Command {
-	cmd := &cobra.Command{Use: "show <delivery>", Short: "Shows a delivery and everything that happened to it", Args: cobra.ExactArgs(1)}
-	return online(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
-		d, err := c.Delivery(cmd.Context(), args[0])
-		if err != nil {
-			return explained(err)
-		}
-		return show(cmd, shownDelivery{d})
-	})
-}
-
 // attemptsCommand is `caddy webhooks attempts`.
 func attemptsCommand() *cobra.Command {
 	cmd := &cobra.Command{

@@ -1,6 +1,10 @@
 package delivery
 
-import "time"
+import (
+	"time"
+
+	"github.com/atoship/caddy-webhooks/delivery/egress"
+)
 
 // ExcerptBytes is how much of a response body an attempt keeps; ReadBytes how much of it is read before the connection is
 // given up. The caps stop an endpoint from filling our memory and disk with its answers.
@@ -18,6 +22,8 @@ type Attempt struct {
 	// Started is wall time; Duration covers everything from dial to the last byte kept.
 	Started  time.Time
 	Duration time.Duration
+	// Timing splits the Duration; what is left over was signing before and reading the answer behind.
+	Timing egress.Timing
 	// began is Started with its monotonic reading: the wall clock may be set while the attempt runs.
 	began time.Time
 	// Status is the HTTP status, 0 when no answer came.
@@ -27,6 +33,11 @@ type Attempt struct {
 	Outcome string
 	// Detail says more in words, such as certificate_expired; never a secret, never a payload.
 	Detail string
+	// Request is how the request looked; nil when none was made, for an unknown outcome, of an earlier program's attempts, and
+	// where a listing does not read it.
+	Request *RequestHead
+	// ResponseFields are what is kept of the response's header, for egress.Fields; see egress.Call.
+	ResponseFields []byte
 	// Excerpt holds the first ExcerptBytes of the response body; ResponseBytes is how many were read.
 	Excerpt       []byte
 	ResponseBytes int

@@ -116,7 +116,8 @@ func (o *outgoing) release() {
 		return
 	}
 	clear(o.header)
-	*o = outgoing{header: o.header}
+	clear(o.Secrets)
+	*o = outgoing{header: o.header, Call: egress.Call{Secrets: o.Secrets[:0]}}
 	outgoings.Put(o)
 }
 
@@ -134,12 +135,15 @@ func (e *Engine) try(ctx context.Context, plan *Plan, d *Delivery, ep *Endpoint,
 		err = out.sign(plan, d, ep, a, out.Body)
 	}
 	if err == nil {
+		a.Request = plan.heads.of(plan, d, ep, a, out.header)
+		out.secrets(ep)
 		err = out.send(ctx, ep)
 	}
 	now := e.clock.now()
 	a.Duration = now.Sub(a.began)
 	a.location = out.Location
-	a.Address, a.Status, a.Excerpt, a.ResponseBytes = out.Address, out.Status, out.Excerpt, out.Bytes
+	a.Address, a.Timing, a.Status = out.Address, out.Timing, out.Status
+	a.ResponseFields, a.Excerpt, a.ResponseBytes = out.Fields, out.Excerpt, out.Bytes
 	v := retry.Classify(retry.Result{
 		Status: out.Status, Err: err, RetryAfter: out.RetryAfter, Now: now,
 		Kept: out.Reused && d.LocalFaults < keptTries,
@@ -159,7 +163,21 @@ func (e *Engine) try(ctx context.Context, plan *Plan, d *Delivery, ep *Endpoint,
 func (o *outgoing) begin(stop context.Context, d *Delivery, ep *Endpoint) {
 	o.Call = egress.Call{
 		URL: ep.URL, Header: o.header, Body: d.Event.Body, End: time.Now().Add(ep.Timeout), Stop: stop,
-		Read: ReadBytes, Keep: ExcerptBytes,
+		Read: ReadBytes, Keep: ExcerptBytes, Secrets: o.Secrets,
+	}
+}
+
+// longSecret is from which length a header's value is taken for a secret, whatever the name: words of protocols are shorter.
+const longSecret = 24
+
+// secrets notes the endpoint's own headers that must not come back into the log with the answer.
+func (o *outgoing) secrets(ep *Endpoint) {
+	for name, values := range ep.Header {
+		for _, value := range values {
+			if len(value) >= longSecret || egress.MayBeSecret(name) {
+				o.Secrets = append(o.Secrets, value)
+			}
+		}
 	}
 }
 
@@ -183,7 +201,7 @@ func (o *outgoing) sign(plan *Plan, d *Delivery, ep *Endpoint, a *Attempt, body 
 	maps.Copy(h, ep.Header)
 	n, contentType := plan.headers(), d.Event.ContentType
 	if a.BodyHash != nil {
-		contentType = "application/json"
+		contentType = transformedType
 	}
 	for i, v := range [...]struct{ name, value string }{
 		{"Content-Type", contentType},

@@ -101,6 +101,7 @@ type Plan struct {
 
 	namesOnce sync.Once
 	names     headerNames // of HeaderPrefix; see headers
+	heads     headCache
 }
 
 // TraceIDPlace stands in Plan.TraceURL for the id of a trace.

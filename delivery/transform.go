@@ -23,6 +23,9 @@ type Transformer interface {
 	Digest() string
 }
 
+// transformedType is the Content-Type of what a transform made.
+const transformedType = "application/json"
+
 // RuleTransformer computes bodies by an expression.
 type RuleTransformer struct{ Expr *rules.Transform }
 

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -97,7 +96,7 @@ func viewEndpoint(s *delivery.EndpointStatus) endpointView {
 	case s.State.Disabled != "":
 		v.State = "disabled"
 	}
-	v.Description, v.URL, v.Tenant = ep.Description, shownURL(ep.URL), ep.Tenant
+	v.Description, v.URL, v.Tenant = ep.Description, delivery.ShownURL(ep.URL), ep.Tenant
 	v.Concurrency.Limit = ep.Concurrency
 	v.Backups = append(v.Backups, ep.Backups...)
 	if ep.Breaker.Off {
@@ -107,18 +106,6 @@ func viewEndpoint(s *delivery.EndpointStatus) endpointView {
 		v.RateLimit = ep.Rate.String()
 	}
 	return v
-}
-
-// shownURL leaves the values of a query out.
-func shownURL(u *url.URL) string {
-	shown := *u
-	if q := shown.Query(); len(q) > 0 {
-		for name := range q {
-			q[name] = []string{"…"}
-		}
-		shown.RawQuery = strings.ReplaceAll(q.Encode(), url.QueryEscape("…"), "…")
-	}
-	return shown.String()
 }
 
 // endpoints lists by name; the cursor is the last name of the page before.

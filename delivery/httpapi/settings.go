@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/atoship/caddy-webhooks/delivery"
+	"github.com/atoship/caddy-webhooks/delivery/egress"
 	"github.com/atoship/caddy-webhooks/delivery/payload"
 	"github.com/atoship/caddy-webhooks/delivery/sign"
 )
@@ -155,7 +156,7 @@ func mergePatch(was json.RawMessage, patch map[string]json.RawMessage) (json.Raw
 }
 
 // hidden stands where a value is not shown. It is refused as a value, so that what was shown cannot be sent back by mistake.
-const hidden = "…"
+const hidden = egress.Hidden
 
 // shownSettings are settings with what may be a credential hidden: the values of the URL's query and of headers, and the
 // secret of an OAuth2 client.
@@ -169,7 +170,7 @@ func shownSettings(settings json.RawMessage) json.RawMessage {
 		if err != nil {
 			return hidden
 		}
-		return shownURL(u)
+		return delivery.ShownURL(u)
 	})
 	hide(members, "header", func(header map[string][]string) any {
 		for _, values := range header {

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"time"
-	"unicode/utf8"
 
 	"github.com/atoship/caddy-webhooks/delivery"
 )
@@ -80,33 +79,6 @@ type deliveryRecordView struct {
 	deliveryView
 	Attempts    []attemptView    `json:"attempts"`
 	Transitions []transitionView `json:"transitions"`
-}
-
-type attemptView struct {
-	N          int          `json:"n"`
-	Endpoint   string       `json:"endpoint"`
-	Address    string       `json:"address,omitempty"`
-	Started    moment       `json:"started"`
-	DurationMS int64        `json:"duration_ms"`
-	Status     int          `json:"status,omitempty"`
-	Outcome    string       `json:"outcome"`
-	Detail     string       `json:"detail,omitempty"`
-	Response   responseView `json:"response"`
-	RetryAfter moment       `json:"retry_after,omitzero"`
-	TraceID    string       `json:"trace_id,omitempty"`
-	// TraceURL is where to look at the trace, if the configuration says.
-	TraceURL string `json:"trace_url,omitempty"`
-	// BodySHA256 is of the body, in hexadecimal, when a transform made it; else the event's own was sent.
-	BodySHA256 string `json:"body_sha256,omitempty"`
-}
-
-type responseView struct {
-	// Excerpt of the body: text, or base64 when it is not UTF-8 (then Base64 is set).
-	Excerpt string `json:"excerpt"`
-	Base64  bool   `json:"base64,omitempty"`
-	// Bytes were read; Truncated tells that Excerpt holds fewer.
-	Bytes     int  `json:"bytes"`
-	Truncated bool `json:"truncated,omitempty"`
 }
 
 type transitionView struct {
@@ -189,43 +161,11 @@ func viewDeliveryRecord(r *delivery.DeliveryRecord) *deliveryRecordView {
 		}
 		if t.Attempt != nil {
 			tv.Attempt = int(t.Attempt.N)
-			v.Attempts = append(v.Attempts, viewAttempt(t.Attempt))
+			a := viewAttempt(t.Attempt)
+			a.Request = viewRequest(d, t.Attempt)
+			v.Attempts = append(v.Attempts, a)
 		}
 		v.Transitions[i] = tv
 	}
 	return v
-}
-
-func viewAttempt(a *delivery.Attempt) attemptView {
-	v := attemptView{
-		N: int(a.N), Endpoint: a.Endpoint, Address: a.Address,
-		Started: moment{a.Started}, DurationMS: a.Duration.Milliseconds(),
-		Status: a.Status, Outcome: a.Outcome, Detail: a.Detail,
-		Response:   responseView{Bytes: a.ResponseBytes, Truncated: a.ResponseBytes > len(a.Excerpt)},
-		RetryAfter: moment{a.RetryAfter}, TraceID: a.TraceID, BodySHA256: hex.EncodeToString(a.BodyHash),
-	}
-	text := a.Excerpt
-	if v.Response.Truncated {
-		text = wholeRunes(text)
-	}
-	if utf8.Valid(text) {
-		v.Response.Excerpt = string(text)
-	} else {
-		v.Response.Excerpt, v.Response.Base64 = base64.StdEncoding.EncodeToString(a.Excerpt), true
-	}
-	return v
-}
-
-// wholeRunes drops the beginning of a character that a cut left at the end of text.
-func wholeRunes(text []byte) []byte {
-	for back := 1; back < utf8.UTFMax && back <= len(text); back++ {
-		tail := text[len(text)-back:]
-		if utf8.RuneStart(tail[0]) {
-			if !utf8.FullRune(tail) {
-				return text[:len(text)-back]
-			}
-			break
-		}
-	}
-	return text
 }

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
@@ -16,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/atoship/caddy-webhooks/delivery"
+	"github.com/atoship/caddy-webhooks/delivery/egress"
 	"github.com/atoship/caddy-webhooks/delivery/retry"
 )
 
@@ -30,6 +32,10 @@ const (
 	attrOutcome      = attribute.Key("messaging.caddy_webhooks.delivery.outcome")
 	attrRoute        = attribute.Key("messaging.caddy_webhooks.route")
 	attrLinkTo       = attribute.Key("messaging.caddy_webhooks.link")
+	attrDNS          = attribute.Key("messaging.caddy_webhooks.timing.dns_ms")
+	attrConnect      = attribute.Key("messaging.caddy_webhooks.timing.connect_ms")
+	attrTLS          = attribute.Key("messaging.caddy_webhooks.timing.tls_ms")
+	attrFirstByte    = attribute.Key("messaging.caddy_webhooks.timing.first_byte_ms")
 	linkToPublish    = "publish"
 	linkToSupplied   = "supplied"
 	linkToLast       = "previous_attempt"
@@ -179,10 +185,25 @@ func (*Tracing) Attempted(ctx context.Context, _ *delivery.Delivery, a *delivery
 		if peer, err := netip.ParseAddrPort(a.Address); err == nil {
 			s.wire.SetAttributes(semconv.NetworkPeerAddress(peer.Addr().String()), semconv.NetworkPeerPort(int(peer.Port())))
 		}
+		s.wire.SetAttributes(timingAttributes(&a.Timing)...)
 		end(s.wire, a)
 	}
 	s.deliver.SetAttributes(attrOutcome.String(a.Outcome))
 	end(s.deliver, a)
+}
+
+// timingAttributes are the phases that the request went through; a kept connection has one.
+func timingAttributes(t *egress.Timing) []attribute.KeyValue {
+	attrs := make([]attribute.KeyValue, 0, 4)
+	for _, p := range [...]struct {
+		key  attribute.Key
+		took time.Duration
+	}{{attrDNS, t.DNS}, {attrConnect, t.Connect}, {attrTLS, t.TLS}, {attrFirstByte, t.FirstByte}} {
+		if p.took > 0 {
+			attrs = append(attrs, p.key.Float64(float64(p.took.Microseconds())/1000))
+		}
+	}
+	return attrs
 }
 
 // end ends a span of an attempt with what became of it.

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"net/url"
 	"time"
 )
@@ -114,9 +115,11 @@ type Attempt struct {
 	Address    string    `json:"address"`
 	Started    time.Time `json:"started"`
 	DurationMS int64     `json:"duration_ms"`
+	Timing     Timing    `json:"timing"`
 	Status     int       `json:"status"`
 	Outcome    string    `json:"outcome"`
 	Detail     string    `json:"detail"`
+	Request    *Request  `json:"request"` // nil in lists, and when none was made
 	Response   Response  `json:"response"`
 	RetryAfter time.Time `json:"retry_after"`
 	TraceID    string    `json:"trace_id"`
@@ -124,12 +127,29 @@ type Attempt struct {
 	BodySHA256 string    `json:"body_sha256"` // of the body, when a transform made it
 }
 
+// Timing splits an attempt's duration, in milliseconds. A phase that was not needed, or not reached, is zero.
+type Timing struct {
+	DNS       float64 `json:"dns_ms"`
+	Connect   float64 `json:"connect_ms"`
+	TLS       float64 `json:"tls_ms"`
+	FirstByte float64 `json:"first_byte_ms"` // from the request to the beginning of the answer
+}
+
+// Request is how an attempt's request looked, without what is secret.
+type Request struct {
+	Method  string      `json:"method"`
+	URL     string      `json:"url"`
+	Headers http.Header `json:"headers"`
+}
+
 // Response is what is kept of an answer.
 type Response struct {
-	Excerpt   string `json:"excerpt"`
-	Base64    bool   `json:"base64"` // Excerpt is, because it is not UTF-8
-	Bytes     int    `json:"bytes"`
-	Truncated bool   `json:"truncated"`
+	Headers          http.Header `json:"headers"` // of a success only those that tell who answered
+	HeadersTruncated bool        `json:"headers_truncated"`
+	Excerpt          string      `json:"excerpt"`
+	Base64           bool        `json:"base64"` // Excerpt is, because it is not UTF-8
+	Bytes            int         `json:"bytes"`
+	Truncated        bool        `json:"truncated"`
 }
 
 // Transition is one step in a delivery's life, and what was so after it.

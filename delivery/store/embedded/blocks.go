@@ -119,7 +119,7 @@ func (tx *tx) markActive(slice uint64, lane string) {
 
 // forgetMarks makes sure of rows that a commit which failed may have written, or not.
 func (c *committer) forgetMarks() {
-	c.marked, c.active = map[blockTerm]struct{}{}, map[string]uint64{}
+	c.marked, c.active, c.heads = map[blockTerm]struct{}{}, map[string]uint64{}, map[headID]struct{}{}
 }
 
 // markEvent notes the terms of a new event and of its deliveries' homes.

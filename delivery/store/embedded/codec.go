@@ -16,8 +16,10 @@ import (
 //
 // Inside a payload: numbers are varints, strings and byte slices are preceded by their length, a time is Unix milliseconds
 // with 0 for "none".
+//
+// Version 1 is that of a store of format 1, and differs in what an attempt has behind its excerpt.
 const (
-	recordVersion = 1
+	recordVersion = 2
 	overhead      = 1 + 4
 )
 
@@ -55,10 +57,10 @@ func open(key, val []byte) (decoder, error) {
 	if checksum(key, rec) != sum {
 		return decoder{}, &CorruptError{describe(key), "wrong checksum"}
 	}
-	if rec[0] != recordVersion {
-		return decoder{}, &CorruptError{describe(key), fmt.Sprintf("record version %d, this program knows %d", rec[0], recordVersion)}
+	if rec[0] < 1 || rec[0] > recordVersion {
+		return decoder{}, &CorruptError{describe(key), fmt.Sprintf("record version %d, this program knows those up to %d", rec[0], recordVersion)}
 	}
-	return decoder{b: rec[1:], key: key}, nil
+	return decoder{b: rec[1:], key: key, version: rec[0]}, nil
 }
 
 func putString[T string | []byte](b []byte, s T) []byte {
@@ -76,9 +78,10 @@ func putTime(b []byte, t time.Time) []byte {
 // decoder reads a payload. The first thing that does not fit makes it bad, and everything after that zero; err says so
 // at the end, so that callers need not ask at each step.
 type decoder struct {
-	b   []byte
-	key []byte
-	bad bool
+	b       []byte
+	key     []byte
+	version byte
+	bad     bool
 }
 
 func (d *decoder) uint() uint64 {

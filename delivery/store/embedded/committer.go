@@ -62,6 +62,7 @@ type committer struct {
 	marks    marks
 	marked   map[blockTerm]struct{} // rows of the index of blocks known to be written
 	active   map[string]uint64      // by endpoint: the last slice of time it was marked in
+	heads    map[headID]struct{}    // of requests, known to be written
 	spare    op                     // did not fit in the last commit
 	outages
 }

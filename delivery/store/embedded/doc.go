@@ -13,7 +13,7 @@
 // All changes go through one goroutine. It takes what waits (at most 10,000 deliveries or 8 MiB), writes it as one Pebble
 // batch and syncs that once; while the disk works, the next group collects. Settlements alone wait for company: at most
 // 50 ms or 256 of them. What is waiting and what is handed over is checked there, against a list of what the engine
-// holds, so that settling reads nothing. Reads use Pebble directly and see every committed change.
+// holds, so that settling reads nothing but, once for each head of requests, whether it is there. Reads use Pebble directly and see every committed change.
 //
 // # If power goes
 //
@@ -24,7 +24,8 @@
 //	Claim     waiting row -> handed-over row               none: they wait. all: Attach finds them handed over and
 //	                                                       lets them wait again, marked as lost: perhaps tried.
 //	Settle    handed-over row -> transition, its index     none: as for a claim: a duplicate, marked. all: settled.
-//	          rows, waiting row if it goes on; counts
+//	          rows, the head of its request if new,        No attempt is on record whose head is not.
+//	          waiting row if it goes on; counts
 //	Return    handed-over row -> waiting row               none: waits again, marked as lost. all: waits.
 //	SetState  the lane's row                               none: the state before, and the operator had no answer.
 //	Document  put or deleted; the last sequence number     none: as before, no answer. all: as asked.
@@ -47,7 +48,8 @@
 //	SYNCED    written aside, synced, renamed, dir synced   none: it vouches for less, and nothing is removed yet.
 //	SYNCED    over what was there, after each sync of a    none: it vouches for less. In one sector: never a part.
 //	  .now    log or manifest; not synced itself
-//	FORMAT    written aside, synced, renamed, dir synced   none: an empty directory. all: a store without events.
+//	FORMAT    written aside, synced, renamed, dir synced   none: an empty directory, or a store of an earlier format as
+//	                                                       it was. all: one without events, or with the earlier's.
 //
 // # If the disk fails
 //

@@ -150,7 +150,7 @@ func withoutAnswer(t *delivery.Transition) *delivery.Transition {
 		return t
 	}
 	bare, a := *t, *t.Attempt
-	a.Excerpt = nil
+	a.Excerpt, a.ResponseFields = nil, nil
 	bare.Attempt = &a
 	return &bare
 }

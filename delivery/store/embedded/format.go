@@ -13,9 +13,15 @@ import (
 
 // The format of keys and records stands in a file of its own, beside Pebble's, because it must be read before Pebble may
 // rewrite anything: a directory of a newer program is refused as it is.
+//
+//	format 1  the first
+//	format 2  attempts have a timing, fields of the response and a request's head, which has rows of its own (w)
+//
+// Records say their own version (see codec.go), so a store of format 1 is read as it is: opening it changes this file alone,
+// after which an older program refuses it, and retention takes the last old record out in time.
 const (
 	formatFile    = "FORMAT"
-	formatVersion = 1
+	formatVersion = 2
 	formatHead    = "caddy-webhooks embedded store, format "
 )
 
@@ -68,9 +74,10 @@ func readFormat(o *Options) (version int, err error) {
 	return version, nil
 }
 
-// writeFormat marks a new directory. Power cut before the rename: no store yet; after: an empty one.
+// writeFormat marks a new directory, or an older one as of this format. Power cut before the rename: no store yet, or the older
+// one as it was; after: an empty one, or one with nothing of this format in it yet.
 func writeFormat(o *Options) error {
-	if _, err := readFormat(o); err == nil {
+	if version, err := readFormat(o); err == nil && version == formatVersion {
 		return nil
 	}
 	name := o.FS.PathJoin(o.Dir, formatFile)

@@ -90,6 +90,9 @@ func (s *Store) Delivery(ctx context.Context, id string) (*delivery.DeliveryReco
 	r := &delivery.DeliveryRecord{Delivery: ds[k.Ord]}
 	r.Delivery.Event, r.Delivery.ID = ev, id
 	r.Transitions, err = s.transitions(c, k)
+	if err == nil {
+		err = s.readHeads(c, r.Transitions)
+	}
 	if err != nil {
 		return nil, c.readError("delivery "+id, err)
 	}

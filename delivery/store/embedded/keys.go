@@ -26,6 +26,7 @@ import (
 //	y tenant 0 at seq ord step        attempts by tenant (hashed) and time         attemptHint
 //	t slice lane                      endpoints with attempts in a slice of time   no value; see list_attempts.go
 //	b term block                      blocks of events with a term                 no value; see blocks.go
+//	w period id                       head of requests; see heads.go
 //	l lane                            LaneState
 //	u seq                             undecided event                              no value
 //	c lane                            counts by home lane; c alone: last seq and events accepted
@@ -47,6 +48,7 @@ const (
 	kindByTenant   = 'y'
 	kindActive     = 't'
 	kindBlock      = 'b'
+	kindRequest    = 'w'
 	kindLane       = 'l'
 	kindUndecided  = 'u'
 	kindCount      = 'c'
@@ -59,7 +61,7 @@ var kindNames = map[byte]string{
 	kindEvent: "event", kindID: "event id", kindWaiting: "waiting", kindHanded: "handed over",
 	kindHead: "head of an ordering key", kindSuccessor: "successor",
 	kindTransition: "transition", kindLane: "lane state", kindCount: "count",
-	kindDocument: "document", kindMeta: "meta",
+	kindDocument: "document", kindMeta: "meta", kindRequest: "head of requests",
 }
 
 // place is where a waiting delivery stands in its lane: due, seq, ord, step. Places compare as bytes.

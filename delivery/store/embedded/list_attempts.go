@@ -340,6 +340,7 @@ func (l *attemptListing) add(ctx context.Context, at place) (more bool, err erro
 	if l.q.Tenant != nil && *l.q.Tenant != ev.Tenant || !within(t.At, l.q.Since, l.q.Until) {
 		return true, nil
 	}
+	t.Attempt.Request = nil // of which the head was not read
 	l.page.Items = append(l.page.Items, &delivery.AttemptRecord{
 		DeliveryID: l.s.ids.encode(k), Event: ev, At: t.At, State: t.Progress.State, Attempt: t.Attempt,
 	})

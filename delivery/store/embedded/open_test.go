@@ -85,7 +85,7 @@ func writeFile(t *testing.T, fs vfs.FS, name, text string) {
 func TestADirectoryThatIsNotOursIsRefusedUntouched(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, format, want string }{
-		{"of a newer program", "caddy-webhooks embedded store, format 2\n", "newer program"},
+		{"of a newer program", "caddy-webhooks embedded store, format 3\n", "newer program"},
 		{"with a strange format", "something else\n", "something else"},
 		{"of another program", "", "another program"},
 	} {

@@ -11,17 +11,20 @@ import (
 	"github.com/atoship/caddy-webhooks/delivery"
 )
 
-// pruneIndexStep bounds the index rows that one pass of Prune looks at in each of the two coarse indexes, some 20 ms of
+// pruneIndexStep bounds the index rows that one pass of Prune looks at in each of the coarse indexes, some 20 ms of
 // reading; the next pass goes on behind them.
 const pruneIndexStep = 10_000
 
 // indexSweep remembers where the passes are; guarded by Store.sweeps.
-type indexSweep struct{ active, blocks []byte }
+type indexSweep struct{ active, heads, blocks []byte }
 
-// pruneIndex deletes rows of the coarse indexes that lead nowhere any more: slices of time whose attempts are deleted, and
-// blocks without events.
+// pruneIndex deletes rows of the coarse indexes that lead nowhere any more: slices of time whose attempts are deleted, heads
+// of their requests, and blocks without events.
 func (s *Store) pruneIndex(ctx context.Context, before time.Time) error {
 	if err := s.pruneRows(ctx, &s.swept.active, kindActive, s.deadActive(before)); err != nil {
+		return err
+	}
+	if err := s.pruneRows(ctx, &s.swept.heads, kindRequest, deadHead(before)); err != nil {
 		return err
 	}
 	m := &sweepOp{call: newCall(), w: &retention{}, ask: true}

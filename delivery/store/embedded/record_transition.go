@@ -2,17 +2,19 @@ package embedded
 
 import (
 	"encoding/binary"
+	"math"
 	"slices"
 	"time"
 
 	"github.com/atoship/caddy-webhooks/delivery"
+	"github.com/atoship/caddy-webhooks/delivery/egress"
 )
 
 // encodeTransition encodes what happened, the progress first: listings need only that.
 func encodeTransition(t *delivery.Transition) []byte {
 	size := 64 + len(t.Note)
 	if a := t.Attempt; a != nil {
-		size += 96 + len(a.Detail) + len(a.Excerpt)
+		size += 112 + len(a.Detail) + len(a.Excerpt) + len(a.ResponseFields)
 	}
 	b := appendProgress(newRecord(size), &t.Progress)
 	b = putTime(b, t.At)
@@ -39,10 +41,50 @@ func appendAttempt(b []byte, a *delivery.Attempt) []byte {
 	}
 	b = putTime(b, a.RetryAfter)
 	b = putString(b, a.Excerpt)
-	if len(a.BodyHash) == 0 {
-		return b
+	return appendExtras(b, a)
+}
+
+// What not every attempt has; a flag each. A first try over a kept connection has its head and the wait for the answer.
+const (
+	hasHash = 1 << iota
+	hasDNS
+	hasConnect
+	hasTLS
+	hasFirstByte
+	hasFields
+	hasRequest
+	extrasKnown = 1<<iota - 1
+)
+
+// phases are the parts of a timing in the order of their flags, from hasDNS on.
+func phases(t *egress.Timing) [4]*time.Duration {
+	return [...]*time.Duration{&t.DNS, &t.Connect, &t.TLS, &t.FirstByte}
+}
+
+// appendExtras keeps times in microseconds. Of the request's head it keeps the id; see heads.go.
+func appendExtras(b []byte, a *delivery.Attempt) []byte {
+	at, flags := len(b), byte(0)
+	b = append(b, 0)
+	if len(a.BodyHash) > 0 {
+		flags |= hasHash
+		b = putString(b, a.BodyHash)
 	}
-	return putString(b, a.BodyHash)
+	for i, d := range phases(&a.Timing) {
+		if us := d.Microseconds(); us > 0 {
+			flags |= hasDNS << i
+			b = binary.AppendUvarint(b, uint64(us))
+		}
+	}
+	if len(a.ResponseFields) > 0 {
+		flags |= hasFields
+		b = putString(b, a.ResponseFields)
+	}
+	if a.Request != nil {
+		flags |= hasRequest
+		b = binary.BigEndian.AppendUint64(b, a.Request.ID)
+	}
+	b[at] = flags
+	return b
 }
 
 // decodeProgress reads only the progress of a transition, after checking the whole record.
@@ -90,8 +132,35 @@ func (d *decoder) attempt() *delivery.Attempt {
 	if excerpt := d.bytes(); len(excerpt) > 0 {
 		a.Excerpt = slices.Clone(excerpt)
 	}
-	if len(d.b) > 0 {
+	switch {
+	case d.version > 1:
+		d.extras(a)
+	case len(d.b) > 0:
 		a.BodyHash = slices.Clone(d.bytes())
 	}
 	return a
+}
+
+// extras is the inverse of appendExtras, but that of the request's head it has the id alone.
+func (d *decoder) extras(a *delivery.Attempt) {
+	flags := d.byte()
+	if flags&hasHash != 0 {
+		a.BodyHash = slices.Clone(d.bytes())
+	}
+	for i, t := range phases(&a.Timing) {
+		if flags&(hasDNS<<i) != 0 {
+			*t = time.Duration(min(d.uint(), math.MaxInt64/1000)) * time.Microsecond
+		}
+	}
+	if flags&hasFields != 0 {
+		a.ResponseFields = slices.Clone(d.bytes())
+	}
+	if flags&hasRequest != 0 {
+		if id := d.take(8); id != nil {
+			a.Request = &delivery.RequestHead{ID: binary.BigEndian.Uint64(id)}
+		}
+	}
+	if flags > extrasKnown {
+		d.fail()
+	}
 }

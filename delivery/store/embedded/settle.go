@@ -101,6 +101,11 @@ func (tx *tx) settle(it *settleItem) error {
 	if it.s.Return {
 		return tx.giveBack(k, h)
 	}
+	if a := it.t.Attempt; a != nil {
+		if err := tx.noteHead(it.t.At, a.Request); err != nil {
+			return tx.conn.readError("keep the head of its request", err)
+		}
+	}
 	t := turnOf(d)
 	t.progress = it.t.Progress
 	ends := t.progress.State.Final()

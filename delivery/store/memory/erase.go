@@ -51,7 +51,7 @@ func (s *Store) Erase(ctx context.Context, seqs []uint64, cancel bool) (out deli
 func withoutAnswer(t delivery.Transition) delivery.Transition {
 	if t.Attempt != nil {
 		a := *t.Attempt
-		a.Excerpt = nil
+		a.Excerpt, a.ResponseFields = nil, nil
 		t.Attempt = &a
 	}
 	return t

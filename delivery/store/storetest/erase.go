@@ -32,7 +32,7 @@ func (b *bench) wantErased(id string, attempts int) {
 		}
 		for _, t := range b.delivery(d).Transitions {
 			if t.Attempt != nil {
-				if n++; len(t.Attempt.Excerpt) > 0 {
+				if n++; len(t.Attempt.Excerpt) > 0 || len(t.Attempt.ResponseFields) > 0 {
 					b.Errorf("attempt %+v", t.Attempt)
 				}
 			}

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
 	"github.com/atoship/caddy-webhooks/delivery"
+	"github.com/atoship/caddy-webhooks/delivery/egress"
 )
 
 // list reads all pages.
@@ -68,6 +70,36 @@ var journalCases = []testCase{
 			if int(tr.Progress.Step) != i+1 || int(tr.Attempt.N) != i+1 {
 				b.Errorf("transition %d: %+v", i, tr)
 			}
+		}
+	}},
+	{"an attempt is found as it was settled, with how its request looked", func(b *bench) {
+		b.attach(nil)
+		d := b.add("one", "x", "y")
+		var want []*delivery.Attempt
+		for i, lane := range []string{"x", "x", "y"} {
+			s := retried(b.claim(lane, start.Add(time.Hour))[0], start)
+			if i == 1 {
+				s.Transition.Progress.Target = 1
+				s.Transition.Attempt.ResponseFields, s.Transition.Attempt.Timing = nil, egress.Timing{}
+			}
+			b.settle(s)
+			want = append(want, s.Transition.Attempt)
+		}
+		last := delivered(b.claimOne("y"))
+		last.Transition.Attempt.Request = nil
+		b.settle(last)
+		want = append(want, last.Transition.Attempt)
+		for range 2 {
+			ts := b.delivery(d).Transitions
+			if len(ts) != len(want) {
+				b.Fatalf("%d transitions", len(ts))
+			}
+			for i, tr := range ts {
+				if !reflect.DeepEqual(tr.Attempt, want[i]) {
+					b.Errorf("attempt %d is\n%+v, want\n%+v", i+1, tr.Attempt, want[i])
+				}
+			}
+			b.crash()
 		}
 	}},
 	{"the spans of an event and of the last attempt are kept, for the next one to link to", func(b *bench) {

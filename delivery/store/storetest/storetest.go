@@ -6,12 +6,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/atoship/caddy-webhooks/delivery"
+	"github.com/atoship/caddy-webhooks/delivery/egress"
 )
 
 // Opened is a store under test.
@@ -284,8 +286,25 @@ func attempted(d *delivery.Delivery, outcome string, change func(p *delivery.Pro
 			N: p.Attempts, Endpoint: d.Lane(), Address: "192.0.2.1:443", Started: start.Add(time.Millisecond),
 			Duration: 12 * time.Millisecond, Status: 503, Outcome: outcome, Detail: "busy", Excerpt: []byte("later"),
 			ResponseBytes: 5, RetryAfter: start.Add(time.Hour), TraceID: "0af7651916cd43dd8448eb211c80319c", BodyHash: bodyHash(outcome),
+			Timing:  timing(p.Attempts),
+			Request: head("https://" + d.Lane() + ".example/"), ResponseFields: []byte("Server: test\n"),
 		},
 	}}
+}
+
+// timing of the first try is of a new connection, and of others of a kept one.
+func timing(n uint16) egress.Timing {
+	t := egress.Timing{FirstByte: 11 * time.Millisecond}
+	if n == 1 {
+		t.DNS, t.Connect, t.TLS = 3*time.Microsecond, time.Millisecond, 70*time.Second
+	}
+	return t
+}
+
+// head is that of requests to a URL.
+func head(url string) *delivery.RequestHead {
+	sum := sha256.Sum256([]byte(url))
+	return &delivery.RequestHead{ID: binary.BigEndian.Uint64(sum[:]), Text: url + "\nHost: x\n"}
 }
 
 // bodyHash is there for some tries and not for others.
