@@ -41,7 +41,9 @@ const (
 		`"hold":{"reason":"breaker_open","until":"2024-01-15T10:30:00Z"},"concurrency":{"limit":16,"now":2,"in_flight":1}}`
 	cannedDelivery = `{"id":"dlv_1","endpoint":"orders","backups":["dr"],"route":"labels","state":"exhausted","reason":"schedule","target":"orders","attempts_count":1,` +
 		`"event":{"id":"evt_1","type":"label.created","accepted":"2024-01-15T10:30:00Z"},"attempts":[{"n":1,"endpoint":"orders","started":"2024-01-15T10:30:00Z",` +
-		`"duration_ms":12,"status":503,"outcome":"unavailable","response":{"excerpt":"busy"}}],"transitions":[{"kind":"attempted","attempt":1,"target":"orders"}]}`
+		`"duration_ms":12,"status":503,"outcome":"unavailable","timing":{"dns_ms":1.5,"first_byte_ms":0.25},` +
+		`"request":{"method":"POST","url":"https://example.com/hooks","headers":{"User-Agent":["AtoShip"]}},` +
+		`"response":{"headers":{"Server":["nginx\u001b[2J"]},"headers_truncated":true,"excerpt":"busy"}}],"transitions":[{"kind":"attempted","attempt":1,"target":"orders"}]}`
 	cannedReplay = `{"id":"rep_1","status":"done","endpoint":"orders","state":"exhausted","matched":3,"replayed":3}`
 )
 
@@ -102,6 +104,20 @@ func TestOnlineCommandsShowWhatTheGatewaySays(t *testing.T) {
 			[]string{"dlv_1", "label.created", "exhausted"},
 			false,
 			told{query: "endpoint=orders&state=exhausted"},
+		},
+		"deliveries show": {
+			[]string{"deliveries", "show", "dlv_1"},
+			map[string]string{"GET /deliveries/dlv_1": cannedDelivery},
+			[]string{"attempt 1 at orders: 503 unavailable", "dns 1.5ms, first byte 250µs", "busy"},
+			false,
+			told{},
+		},
+		"deliveries show with headers": {
+			[]string{"deliveries", "show", "dlv_1", "--headers"},
+			map[string]string{"GET /deliveries/dlv_1": cannedDelivery},
+			[]string{"> POST https://example.com/hooks", "> User-Agent: AtoShip", "< 503", "< Server: nginx·[2J", "< …"},
+			false,
+			told{},
 		},
 		"deliveries show as JSON": {
 			[]string{"deliveries", "show", "dlv_1", "--json"},

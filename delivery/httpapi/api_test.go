@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/atoship/caddy-webhooks/delivery"
+	"github.com/atoship/caddy-webhooks/delivery/egress"
 )
 
 func get(path string) *http.Request { return httptest.NewRequest(http.MethodGet, path, http.NoBody) }
@@ -82,6 +83,9 @@ func failing() *delivery.DeliveryRecord {
 				N: 1, Endpoint: "orders", Address: "203.0.113.1:443", Started: clock("2026-01-01T00:00:00.9Z"),
 				Duration: 99900 * time.Microsecond, Status: 503, Outcome: "http_error", Detail: "503", Excerpt: []byte("grün\xc3"),
 				ResponseBytes: 40000, RetryAfter: clock("2026-01-01T00:01:00Z"), TraceID: "0af7651916cd43dd8448eb211c80319c",
+				Timing:         egress.Timing{DNS: 1200 * time.Microsecond, TLS: 20 * time.Millisecond, FirstByte: 70_001 * time.Nanosecond},
+				Request:        &delivery.RequestHead{ID: 1, Text: "https://orders.example/hooks\nX-Atoship-Attempt: \x07\nX-Atoship-Event-Id: \x02\n"},
+				ResponseFields: []byte("retry-after: 60\nSet-Cookie: …\n…\n"),
 			},
 		}),
 		step(delivery.Progress{Attempts: 2, Due: clock("2026-01-01T00:02:00Z")}, delivery.Transition{
@@ -112,8 +116,10 @@ func TestADeliveryShowsEveryTryAndEveryStep(t *testing.T) {
 	j := &journal{delivery: failing(), plan: &delivery.Plan{TraceURL: "https://jaeger.example.com/trace/{trace_id}"}}
 	status, header, body := do(j.api(), get("/deliveries/dlv_1"))
 	want := `{"id":"dlv_1","event":{` + eventJSON + payloadJSON + `},` + deliveryTail + `,"attempts":[` +
-		`{"n":1,"endpoint":"orders","address":"203.0.113.1:443","started":"2026-01-01T00:00:00.900Z","duration_ms":99,"status":503,` +
-		`"outcome":"http_error","detail":"503","response":{"excerpt":"grün","bytes":40000,"truncated":true},` +
+		`{"n":1,"endpoint":"orders","address":"203.0.113.1:443","started":"2026-01-01T00:00:00.900Z","duration_ms":99,` +
+		`"timing":{"dns_ms":1.2,"tls_ms":20,"first_byte_ms":0.07},"status":503,"outcome":"http_error","detail":"503",` +
+		`"request":{"method":"POST","url":"https://orders.example/hooks","headers":{"X-Atoship-Attempt":["1"],"X-Atoship-Event-Id":["evt_1"]}},` +
+		`"response":{"headers":{"Retry-After":["60"],"Set-Cookie":["…"]},"headers_truncated":true,"excerpt":"grün","bytes":40000,"truncated":true},` +
 		`"retry_after":"2026-01-01T00:01:00.000Z","trace_id":"0af7651916cd43dd8448eb211c80319c",` +
 		`"trace_url":"https://jaeger.example.com/trace/0af7651916cd43dd8448eb211c80319c"},` +
 		`{"n":2,"endpoint":"orders","started":"2026-01-01T00:01:00.000Z","duration_ms":0,"outcome":"unknown","response":{"excerpt":"","bytes":0}},` +

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/atoship/caddy-webhooks/delivery"
+	"github.com/atoship/caddy-webhooks/delivery/egress"
 )
 
 var aSpan = delivery.SpanContext{TraceID: [16]byte{1, 15: 2}, SpanID: [8]byte{3, 7: 4}, Flags: 1}
@@ -30,7 +31,10 @@ func sampleRecords() map[string]struct {
 	p := delivery.Progress{Step: 300, Target: 1, Spent: 1, Attempts: 2, Due: now, Tries: [8]uint8{1, 0, 2}, Span: aSpan}
 	d := &delivery.Delivery{Event: ev, Route: "r", Chain: []string{"a", "b"}, Progress: p}
 	t := turn{handed: now, origin: origin{route: "r"}, chain: d.Chain, progress: p}
-	tr := &delivery.Transition{At: now, Note: "n", Progress: p, Attempt: &delivery.Attempt{N: 2, Endpoint: "a", Excerpt: []byte("x")}}
+	tr := &delivery.Transition{At: now, Note: "n", Progress: p, Attempt: &delivery.Attempt{
+		N: 2, Endpoint: "a", Excerpt: []byte("x"), Timing: egress.Timing{TLS: time.Second, FirstByte: time.Millisecond},
+		ResponseFields: []byte("a: b\n"), Request: &delivery.RequestHead{ID: 1 << 60},
+	}}
 	seqKey, turnKey, transKey, idk, laneKey := eventKey(7), stepKey(kindHanded, k, 300), stepKey(kindTransition, k, 300), idKey(ev), namedKey(kindLane, "a")
 	return map[string]sample{
 		"event": {seqKey, appendEvent(newRecord(0), ev, []*delivery.Delivery{d}), func(key, val []byte) error {
