@@ -65,8 +65,7 @@ func newGateway(t *testing.T) *gateway {
 	g := &gateway{
 		t: t, dir: t.TempDir(), address: freeAddress(t),
 		received: make(chan received, 10_000),
-		// A reload closes idle connections; a POST on one of them would fail without having been tried.
-		client: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second},
+		client:   &http.Client{Transport: unserved{&http.Transport{DisableKeepAlives: true}}, Timeout: 10 * time.Second},
 	}
 	server := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -172,20 +171,34 @@ func withFailingApp(t *testing.T, config []byte, fail bool) []byte {
 	return b
 }
 
-// post sends an event with an id of its own and returns the status and the answer. A reload closes the old listener, and
-// with it connections that it had not served: Caddy's way on Linux. A publisher sends again with the same id.
-func (g *gateway) post(body string) (status int, answer string, err error) {
+// unserved sends a request again that nobody has served. A reload closes the old listener, and with it connections that it
+// had not served: Caddy's way on Linux. It closes idle connections too, and so none is kept here.
+type unserved struct{ http.RoundTripper }
+
+func (u unserved) RoundTrip(req *http.Request) (resp *http.Response, err error) {
 	for range 20 {
-		var resp *http.Response
-		resp, err = g.client.Post("http://"+g.address+"/events", "application/json", strings.NewReader(body))
-		if err != nil {
-			continue
+		again := req.Clone(req.Context())
+		if req.GetBody != nil {
+			if again.Body, err = req.GetBody(); err != nil {
+				return nil, err
+			}
 		}
-		b, err := io.ReadAll(resp.Body)
-		_ = resp.Body.Close()
-		return resp.StatusCode, string(b), err
+		if resp, err = u.RoundTripper.RoundTrip(again); err == nil {
+			return resp, nil
+		}
 	}
-	return 0, "", err
+	return nil, err
+}
+
+// post sends an event with an id of its own and returns the status and the answer.
+func (g *gateway) post(body string) (status int, answer string, err error) {
+	resp, err := g.client.Post("http://"+g.address+"/events", "application/json", strings.NewReader(body))
+	if err != nil {
+		return 0, "", err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(b), err
 }
 
 func (g *gateway) publish(body string) (status int, answer string) {
