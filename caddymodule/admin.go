@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/caddyserver/caddy/v2"
@@ -26,7 +27,11 @@ func (*Admin) CaddyModule() caddy.ModuleInfo {
 
 // Provision implements caddy.Provisioner.
 func (a *Admin) Provision(ctx caddy.Context) error {
-	a.api = http.StripPrefix(adminPath, httpapi.NewAPI(activeEngine, ctx.Slogger()).AllowBackup())
+	api := httpapi.NewAPI(activeEngine, ctx.Slogger()).AllowBackup()
+	// A reload gives the admin endpoint a new server, and the old one waits for its requests: those that follow would hold it up.
+	// These routers are not the apps' to stop, and one made for a config that fails goes on serving.
+	context.AfterFunc(ctx, api.BreakStreams)
+	a.api = http.StripPrefix(adminPath, api)
 	return nil
 }
 

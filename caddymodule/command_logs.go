@@ -187,12 +187,24 @@ func followAttempts(cmd *cobra.Command, c *client.Client) error {
 			return errors.New("--follow is narrowed by --endpoint and --tenant alone")
 		}
 	}
-	for item, err := range c.Stream(cmd.Context(), client.StreamFilter{Endpoint: endpoint, Tenant: tenantFlag(cmd)}) {
+	away := false
+	broken := func(err error) {
+		if !away {
+			cmd.PrintErrf("waiting for the gateway: %v\n", explained(err))
+		}
+		away = true
+	}
+	for item, err := range c.Follow(cmd.Context(), client.StreamFilter{Endpoint: endpoint, Tenant: tenantFlag(cmd)}, broken) {
+		away = false
 		switch {
 		case cmd.Context().Err() != nil:
 			return nil
 		case err != nil:
 			return explained(err)
+		case item.Kind == "missed" && item.Items == 0:
+			cmd.PrintErrln("the gateway was away: what happened meanwhile is in 'caddy webhooks attempts'")
+		case item.Kind == "missed":
+			cmd.PrintErrf("%d items were missed: they came faster than this could print\n", item.Items)
 		case item.Kind != "attempted":
 		case asJSON:
 			err = printLine(cmd.OutOrStdout(), item)

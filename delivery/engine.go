@@ -75,6 +75,7 @@ type Engine struct {
 func Open(ctx context.Context, c Config) (*Engine, error) {
 	e := &Engine{
 		store:        c.Store,
+		feed:         newFeed(),
 		tracer:       c.Tracer,
 		log:          c.Logger,
 		lanes:        make(map[string]*lane),

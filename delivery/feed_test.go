@@ -34,11 +34,11 @@ func TestFollowersSeeWhatTheyWantAndNothingFromBefore(t *testing.T) {
 		w.publish("a-before")
 		pass(time.Second)
 		// News of the dead letter comes by another goroutine, before or after its end.
-		all, err := w.e.Follow(func(i *delivery.FeedItem) bool { return i.Kind != "notice" })
+		all, err := w.e.Follow("", func(i *delivery.FeedItem) bool { return i.Kind != "notice" })
 		if err != nil {
 			t.Fatal(err)
 		}
-		onlyB, err := w.e.Follow(func(i *delivery.FeedItem) bool { return i.Endpoint == "b" })
+		onlyB, err := w.e.Follow("", func(i *delivery.FeedItem) bool { return i.Endpoint == "b" })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -64,7 +64,7 @@ func TestASlowFollowerLosesItemsAndDelaysNobody(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(t *testing.T, w *world) {
 		w.apply(w.plan(routeTo{targets: []delivery.Target{to("a")}}, w.endpoint("a")))
-		slow, err := w.e.Follow(nil)
+		slow, err := w.e.Follow("", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,23 +82,83 @@ func TestASlowFollowerLosesItemsAndDelaysNobody(t *testing.T) {
 	})
 }
 
+func TestAFollowerThatComesBackGetsWhatItMissed(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(t *testing.T, w *world) {
+		w.apply(w.plan(byName(map[string]delivery.Target{"a": to("a"), "b": to("b")}), w.endpoint("a"), w.endpoint("b")))
+		onlyA := func(i *delivery.FeedItem) bool { return i.Endpoint == "a" }
+		follow := func(cursor string, wants func(*delivery.FeedItem) bool) *delivery.Follower {
+			f, err := w.e.Follow(cursor, wants)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return f
+		}
+		publish := func(ids ...string) {
+			for _, id := range ids {
+				w.publish(id)
+				pass(time.Second)
+			}
+		}
+		// comeBack follows from a cursor on, and says what it got.
+		comeBack := func(cursor string) (got []string) {
+			f := follow(cursor, onlyA)
+			defer f.Close()
+			if got = drain(f); f.Gap {
+				got = append([]string{"gap"}, got...)
+			}
+			return got
+		}
+		f := follow("", onlyA)
+		start := f.Start
+		publish("a-1", "b-1")
+		first := <-f.Items
+		cursor := f.Cursor(&first)
+		f.Close()
+		publish("b-2", "a-2")
+		want(t, "from an item on", comeBack(cursor), []string{"ended a-1 delivered", "attempted a-2 delivered", "ended a-2 delivered"})
+		want(t, "from the start on", comeBack(start), []string{
+			"attempted a-1 delivered", "ended a-1 delivered", "attempted a-2 delivered", "ended a-2 delivered",
+		})
+		want(t, "from nowhere", comeBack(""), nil)
+		for _, bad := range []string{"x", start[:30], "00" + start[2:], start + "00"} {
+			want(t, "from "+bad, comeBack(bad), []string{"gap"})
+		}
+		for i := range 3000 {
+			w.publish(fmt.Sprint("b-many-", i))
+		}
+		publish("a-3")
+		want(t, "from where nothing is kept of", comeBack(start), []string{"gap", "attempted a-3 delivered", "ended a-3 delivered"})
+		now := follow("", nil)
+		now.Close()
+		pass(29 * time.Second)
+		want(t, "half a minute later", comeBack(now.Start), nil)
+		pass(31 * time.Second)
+		publish("a-4")
+		want(t, "after that", comeBack(now.Start), []string{"gap"})
+		w.crash()
+		w.apply(w.plan(routeTo{}))
+		want(t, "of the process before", comeBack(now.Start), []string{"gap"})
+	})
+}
+
 func TestFollowersAreBoundedAndEndWithTheEngine(t *testing.T) {
 	t.Parallel()
 	inWorld(t, func(t *testing.T, w *world) {
 		w.apply(w.plan(routeTo{}))
 		var last *delivery.Follower
 		for range 64 {
-			f, err := w.e.Follow(nil)
+			f, err := w.e.Follow("", nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			last = f
 		}
-		if _, err := w.e.Follow(nil); !errors.Is(err, delivery.ErrBusy) {
+		if _, err := w.e.Follow("", nil); !errors.Is(err, delivery.ErrBusy) {
 			t.Errorf("one too many: %v", err)
 		}
 		last.Close()
-		if _, err := w.e.Follow(nil); err != nil {
+		if _, err := w.e.Follow("", nil); err != nil {
 			t.Errorf("after one has left: %v", err)
 		}
 		f := last
@@ -106,7 +166,7 @@ func TestFollowersAreBoundedAndEndWithTheEngine(t *testing.T) {
 		if _, open := <-f.Items; open {
 			t.Error("a follower outlives the engine")
 		}
-		if _, err := w.e.Follow(nil); !errors.Is(err, delivery.ErrStopping) {
+		if _, err := w.e.Follow("", nil); !errors.Is(err, delivery.ErrStopping) {
 			t.Errorf("after the stop: %v", err)
 		}
 	})

@@ -57,9 +57,8 @@ type API struct {
 	mux    *http.ServeMux
 	backup bool // see AllowBackup
 
-	described  func() ([]byte, error) // the OpenAPI document, made when it is first asked for
-	stopping   chan struct{}          // closed by EndStreams
-	endStreams sync.Once
+	described func() ([]byte, error) // the OpenAPI document, made when it is first asked for
+	streams   streams
 }
 
 // NewAPI returns the API over the engine that is current at each request; nil from engine is answered 503. A nil logger
@@ -68,7 +67,7 @@ func NewAPI(engine func() Gateway, log *slog.Logger) *API {
 	if log == nil {
 		log = slog.Default()
 	}
-	a := &API{engine: engine, log: log, mux: http.NewServeMux(), stopping: make(chan struct{})}
+	a := &API{engine: engine, log: log, mux: http.NewServeMux()}
 	table := a.routes()
 	a.described = sync.OnceValues(func() ([]byte, error) { return describe(table) })
 	for _, rt := range table {

@@ -467,7 +467,7 @@ func TestAStreamShowsATenantItsOwnOnly(t *testing.T) {
 	t.Parallel()
 	b := newBed(t)
 	g := &tenantGateway{b.engine, "acme"}
-	f, err := g.Follow(func(*delivery.FeedItem) bool { return true })
+	f, err := g.Follow("", func(*delivery.FeedItem) bool { return true })
 	if err != nil {
 		t.Fatal(err)
 	}

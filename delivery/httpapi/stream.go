@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/atoship/caddy-webhooks/delivery"
@@ -12,8 +13,8 @@ import (
 
 // Watcher is what watching needs of *delivery.Engine.
 type Watcher interface {
-	// Follow passes on what happens from now on.
-	Follow(wants func(*delivery.FeedItem) bool) (*delivery.Follower, error)
+	// Follow passes on what happens from now on, or since a cursor.
+	Follow(cursor string, wants func(*delivery.FeedItem) bool) (*delivery.Follower, error)
 	// Pulse tells what happened in the last hour, by the minute.
 	Pulse() []delivery.PulseMinute
 	// RouteUse tells what a route did since the gateway started.
@@ -75,17 +76,56 @@ func (*API) pulse(_ context.Context, g Gateway, r *http.Request) (any, error) {
 	return viewPulse(g.Pulse()), nil
 }
 
+// streams are those under way.
+type streams struct {
+	mu    sync.Mutex
+	end   chan struct{} // closed to end them; nil: there were none yet
+	ended bool          // for good
+}
+
+// begin is closed when the stream that begins is to end.
+func (s *streams) begin() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.end == nil {
+		s.end = make(chan struct{})
+	}
+	return s.end
+}
+
+// stop ends those under way and, if for good, those to come.
+func (s *streams) stop(forGood bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return
+	}
+	if s.end != nil {
+		close(s.end)
+		s.end = nil
+	}
+	if s.ended = forGood; forGood {
+		s.end = make(chan struct{})
+		close(s.end)
+	}
+}
+
 // EndStreams ends the streams under way and to come: a server that stops waits for its requests.
-func (a *API) EndStreams() { a.endStreams.Do(func() { close(a.stopping) }) }
+func (a *API) EndStreams() { a.streams.stop(true) }
+
+// BreakStreams ends the streams under way; their readers come back to whatever serves the address then, with their cursors.
+func (a *API) BreakStreams() { a.streams.stop(false) }
 
 // stream sends what happens as server-sent events (WHATWG HTML, section 9.2) until the reader leaves or the gateway stops.
-// The event is named accepted, attempted, ended or notice; missed tells how many a slow reader lost.
+// The event is named accepted, attempted, ended or notice; missed tells how many a slow reader lost, or 0 when nobody knows.
+// A reader that was cut off names the last id it got in Last-Event-ID.
 func (a *API) stream(_ context.Context, c *call) (any, error) {
 	q, p := parseQuery(c.Request, "endpoint", "type", "tenant")
 	if p != nil {
 		return nil, p
 	}
-	f, err := c.gateway.Follow(wanted(q))
+	end := a.streams.begin()
+	f, err := c.gateway.Follow(c.Header.Get("Last-Event-ID"), wanted(q))
 	switch {
 	case errors.Is(err, delivery.ErrBusy):
 		return nil, &Problem{Status: http.StatusTooManyRequests, RetryAfter: retryBusy, Detail: "too many streams are open"}
@@ -98,8 +138,8 @@ func (a *API) stream(_ context.Context, c *call) (any, error) {
 	h["X-Content-Type-Options"], h["Cache-Control"] = nosniff, noStore
 	h.Set("X-Accel-Buffering", "no") // proxies that buffer answers would hold every event back
 	out := &eventStream{w: c.w, c: http.NewResponseController(c.w)}
-	if out.send(": following\n\n") {
-		a.follow(c.Request, out, f)
+	if out.send(": following\nretry: 1000\nid: "+f.Start+"\n\n") && (!f.Gap || out.missed(0)) {
+		follow(c.Request, out, f, end)
 	}
 	return answered, nil
 }
@@ -115,24 +155,25 @@ func wanted(q map[string]string) func(*delivery.FeedItem) bool {
 	}
 }
 
-func (a *API) follow(r *http.Request, out *eventStream, f *delivery.Follower) {
+// follow passes on what f gets until the reader leaves, end is closed or the gateway stops.
+func follow(r *http.Request, out *eventStream, f *delivery.Follower, end <-chan struct{}) {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	for {
 		select {
 		case <-r.Context().Done():
 			return
-		case <-a.stopping:
+		case <-end:
 			return
 		case <-beat.C:
 			if !out.send(": \n\n") {
 				return
 			}
 		case item, open := <-f.Items:
-			if !open || !out.item(&item) {
+			if !open || !out.item(f.Cursor(&item), &item) {
 				return
 			}
-			if n := f.Missed(); n > 0 && !out.event("missed", map[string]uint64{"items": n}) {
+			if n := f.Missed(); n > 0 && !out.missed(n) {
 				return
 			}
 		}
@@ -145,18 +186,26 @@ type eventStream struct {
 	c *http.ResponseController
 }
 
-func (s *eventStream) item(i *delivery.FeedItem) bool {
-	return s.event(i.Kind, feedView{
+func (s *eventStream) item(id string, i *delivery.FeedItem) bool {
+	return s.event(i.Kind, id, feedView{
 		moment{i.At},
 		i.EventID, i.EventType, i.Environment, i.Tenant, i.Delivery, i.Endpoint, i.N, i.Status, i.Outcome,
 		i.Took.Milliseconds(), i.State, i.Deliveries, i.Test,
 	})
 }
 
+// missed tells that the reader lost items; 0: nobody knows how many.
+func (s *eventStream) missed(items uint64) bool {
+	return s.event("missed", "", map[string]uint64{"items": items})
+}
+
 // event sends one, and tells whether the reader is still there. JSON has no line breaks, which would end it early.
-func (s *eventStream) event(name string, v any) bool {
+func (s *eventStream) event(name, id string, v any) bool {
 	data, err := json.Marshal(v)
-	return err == nil && s.send("event: "+name+"\ndata: "+string(data)+"\n\n")
+	if id != "" {
+		id = "id: " + id + "\n"
+	}
+	return err == nil && s.send("event: "+name+"\n"+id+"data: "+string(data)+"\n\n")
 }
 
 func (s *eventStream) send(text string) bool {

@@ -5,15 +5,19 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/atoship/caddy-webhooks/delivery"
+	"github.com/atoship/caddy-webhooks/delivery/httpapi/client"
 	"github.com/atoship/caddy-webhooks/delivery/retry"
 	"github.com/atoship/caddy-webhooks/delivery/store/memory"
 )
@@ -149,6 +153,91 @@ func TestStreamsEndWhenTheServerOrTheEngineStops(t *testing.T) {
 				t.Errorf("the stream goes on: %v", err)
 			}
 		})
+	}
+}
+
+func TestAReaderThatWasCutOffGoesOnBehindItsLastItem(t *testing.T) {
+	t.Parallel()
+	s := startStreaming(t)
+	c, err := client.New(s.url, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, _ := s.follow("")
+	there := make(chan struct{})
+	go func() {
+		for n := 0; ; n++ {
+			select {
+			case <-there:
+				return
+			case <-time.After(time.Millisecond):
+				s.publish(fmt.Sprint("hello_", n), "acme")
+			}
+		}
+	}()
+	var got []string
+	for item, err := range c.Follow(t.Context(), client.StreamFilter{Tenant: new("acme")}, nil) {
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case strings.HasPrefix(item.EventID, "hello") && there != nil:
+			close(there)
+			there = nil
+		case strings.HasPrefix(item.EventID, "hello"):
+			continue
+		default:
+			got = append(got, item.Kind+" "+item.EventID)
+		}
+		if len(got) == 9 {
+			break
+		}
+		if len(got)%3 == 0 { // its connection breaks, and more happens before it is back
+			s.api.BreakStreams()
+			s.publish(fmt.Sprint("evt_", len(got)), "acme")
+		}
+	}
+	slices.Sort(got)
+	want := []string{
+		"accepted evt_0", "accepted evt_3", "accepted evt_6", "attempted evt_0", "attempted evt_3", "attempted evt_6",
+		"ended evt_0", "ended evt_3", "ended evt_6",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %v", got)
+	}
+	if _, err := io.ReadAll(other); err != nil {
+		t.Errorf("another reader: %v", err)
+	}
+	_, status := s.follow("") // to come
+	if status != http.StatusOK {
+		t.Errorf("a stream after those that were broken: %d", status)
+	}
+}
+
+func TestAFollowerDoesNotComeBackToWhereItIsNotWanted(t *testing.T) {
+	t.Parallel()
+	for what, answer := range map[string]http.HandlerFunc{
+		"no gateway":         func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) },
+		"a token that ended": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "", http.StatusUnauthorized) },
+	} {
+		var asked atomic.Int32
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if asked.Add(1) == 1 && what != "no gateway" {
+				_, _ = io.WriteString(w, ": following\nid: x\n\n")
+				return
+			}
+			answer(w, r)
+		}))
+		c, err := client.New(server.URL, client.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var last error
+		for _, last = range c.Follow(t.Context(), client.StreamFilter{}, nil) {
+		}
+		if n := asked.Load(); (last != nil) != (what != "no gateway") || n > 2 {
+			t.Errorf("%s: asked %d times, %v", what, n, last)
+		}
+		server.Close()
 	}
 }
 

@@ -122,8 +122,8 @@ func (g *tenantGateway) Check(ctx context.Context, name string, ev *delivery.Eve
 }
 
 // Follow passes on what happens to the tenant's events.
-func (g *tenantGateway) Follow(wants func(*delivery.FeedItem) bool) (*delivery.Follower, error) {
-	return g.whole.Follow(func(i *delivery.FeedItem) bool { return i.Tenant == g.tenant && wants(i) })
+func (g *tenantGateway) Follow(cursor string, wants func(*delivery.FeedItem) bool) (*delivery.Follower, error) {
+	return g.whole.Follow(cursor, func(i *delivery.FeedItem) bool { return i.Tenant == g.tenant && wants(i) })
 }
 
 // Pulse is for those who see all tenants.

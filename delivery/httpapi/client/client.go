@@ -107,6 +107,7 @@ type request struct {
 	query  url.Values
 	body   any // nil: none
 	match  string
+	after  string // the item of a stream to go on behind
 }
 
 // do sends a request and decodes the answer into out, if that is not nil. It answers with the ETag.
@@ -174,6 +175,9 @@ func (c *Client) request(ctx context.Context, rq request) (*http.Request, error)
 	}
 	if rq.match != "" {
 		r.Header.Set("If-Match", rq.match)
+	}
+	if rq.after != "" {
+		r.Header.Set("Last-Event-ID", rq.after)
 	}
 	if c.o.Token != "" {
 		r.Header.Set("Authorization", "Bearer "+c.o.Token)

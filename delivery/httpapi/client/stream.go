@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"net/http"
@@ -17,7 +18,8 @@ const maxStreamLine = 1 << 20
 
 // FeedItem is something that happened.
 type FeedItem struct {
-	// Kind is accepted, attempted, ended or notice; or missed: Items were lost because this reader was slow.
+	// Kind is accepted, attempted, ended or notice; or missed: Items were lost because this reader was slow or, when they are 0,
+	// what happened while it was away is not known any more.
 	Kind        string    `json:"-"`
 	At          time.Time `json:"at"`
 	EventID     string    `json:"event_id"`
@@ -42,52 +44,108 @@ type StreamFilter struct {
 	Tenant         *string
 }
 
-// Stream follows what happens from now on, until ctx ends, the caller stops or the gateway does; an error comes last.
+// Stream follows what happens from now on, until ctx ends, the caller stops or the connection does; an error comes last.
 func (c *Client) Stream(ctx context.Context, f StreamFilter) iter.Seq2[FeedItem, error] {
 	return func(yield func(FeedItem, error) bool) {
-		v := url.Values{}
-		set(v, "endpoint", f.Endpoint)
-		set(v, "type", f.Type)
-		setTenant(v, f.Tenant)
-		endless := *c
-		http := *c.o.HTTP
-		http.Timeout = 0
-		endless.o.HTTP = &http
-		if err := endless.stream(ctx, v, func(i FeedItem) bool { return yield(i, nil) }); err != nil {
+		s := c.newStream(f)
+		if _, err := s.read(ctx, func(i FeedItem) bool { return yield(i, nil) }); err != nil && ctx.Err() == nil {
 			yield(FeedItem{}, err)
 		}
 	}
 }
 
-func (c *Client) stream(ctx context.Context, query url.Values, yield func(FeedItem) bool) error {
-	res, err := c.send(ctx, request{method: http.MethodGet, path: "stream", query: query})
+const (
+	followAgain    = 250 * time.Millisecond // between the first two tries to come back, doubled with each; the first is at once
+	followAgainMax = 5 * time.Second
+)
+
+// Follow is a Stream that comes back when its connection breaks, as when the gateway's configuration is reloaded, and goes on
+// with what it missed. Where that is not known any more, after a restart or half a minute, there is an item of the kind missed.
+// Each try that fails is told to broken, if not nil. It ends with ctx, with the caller, or with an error: of the first try, or an
+// answer that another try would get again.
+func (c *Client) Follow(ctx context.Context, f StreamFilter, broken func(error)) iter.Seq2[FeedItem, error] {
+	return func(yield func(FeedItem, error) bool) {
+		s := c.newStream(f)
+		for wait := time.Duration(0); ; wait = min(max(2*wait, followAgain), followAgainMax) {
+			before := s.cursor
+			stopped, err := s.read(ctx, func(i FeedItem) bool { return yield(i, nil) })
+			p, answered := errors.AsType[*Problem](err)
+			switch {
+			case stopped, ctx.Err() != nil:
+				return
+			case s.cursor == "", answered && p.Status < 500 && p.Status != http.StatusTooManyRequests:
+				if err != nil {
+					yield(FeedItem{}, err)
+				}
+				return
+			case s.cursor != before:
+				wait = 0
+			}
+			if err != nil && broken != nil {
+				broken(err)
+			}
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// stream is a connection to the stream, and those after it.
+type stream struct {
+	client Client
+	query  url.Values
+	cursor string // id of the last item; empty before the first answer
+}
+
+func (c *Client) newStream(f StreamFilter) *stream {
+	s := &stream{client: *c, query: url.Values{}}
+	set(s.query, "endpoint", f.Endpoint)
+	set(s.query, "type", f.Type)
+	setTenant(s.query, f.Tenant)
+	endless := *c.o.HTTP
+	endless.Timeout = 0
+	s.client.o.HTTP = &endless
+	return s
+}
+
+// read passes items on until the connection ends or yield says stop.
+func (s *stream) read(ctx context.Context, yield func(FeedItem) bool) (stopped bool, err error) {
+	res, err := s.client.send(ctx, request{method: http.MethodGet, path: "stream", query: s.query, after: s.cursor})
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer res.Body.Close()
 	lines := bufio.NewScanner(res.Body)
 	lines.Buffer(nil, maxStreamLine)
-	kind := ""
+	kind, cursor := "", s.cursor
 	for lines.Scan() {
 		name, value, _ := strings.Cut(lines.Text(), ":")
-		value = strings.TrimPrefix(value, " ")
-		switch name {
+		switch value = strings.TrimPrefix(value, " "); name {
 		case "event":
 			kind = value
+		case "id":
+			cursor = value
 		case "data":
 			item := FeedItem{Kind: kind}
 			if err := json.Unmarshal([]byte(value), &item); err != nil {
-				return fmt.Errorf("reading the stream: %w", err)
+				return false, fmt.Errorf("reading the stream: %w", err)
 			}
 			if !yield(item) {
-				return nil
+				return true, nil
+			}
+		case "":
+			if lines.Text() == "" {
+				s.cursor = cursor // the item is whole
 			}
 		}
 	}
-	if err := lines.Err(); err != nil && ctx.Err() == nil {
-		return fmt.Errorf("reading the stream: %w", err)
+	if err := lines.Err(); err != nil {
+		return false, fmt.Errorf("reading the stream: %w", err)
 	}
-	return nil
+	return false, nil
 }
 
 // OpenAPI asks for the document that describes the API.
