@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -149,5 +150,56 @@ func TestIndexRowsThatLeadNowhereAreDeleted(t *testing.T) {
 	}
 	if before[0] > 8 || before[1] > 0 { // the block that is being filled keeps its rows
 		t.Errorf("nothing is left but %d and %d rows", before[0], before[1])
+	}
+}
+
+func TestAttemptsOfOneMomentAreAllListedThoughSomeAreGone(t *testing.T) {
+	t.Parallel()
+	s := searchStore(t, vfs.NewMem())
+	const lanes, each, gone = 3, 70, 60
+	b := s.cur.db.NewBatch()
+	var batch []delivery.Accept
+	var done []delivery.Settlement
+	for i := range lanes * each {
+		at := searchStart.Add(time.Duration(i) * time.Millisecond) // all in one slice
+		ev := &delivery.Event{ID: fmt.Sprint("e", i), Type: "label.created", Environment: "production", Body: []byte("{}"), Accepted: at}
+		d := &delivery.Delivery{Route: "r", Chain: []string{fmt.Sprint("x", i%lanes)}, Progress: delivery.Progress{Due: at}}
+		batch = append(batch, delivery.Accept{Event: ev, Deliveries: []*delivery.Delivery{d}})
+		done = append(done, delivery.Settlement{Delivery: d, Transition: delivery.Transition{
+			At: at, Kind: delivery.Attempted, Progress: delivery.Progress{Step: 1, Attempts: 1, State: delivery.Delivered},
+			Attempt: &delivery.Attempt{N: 1, Endpoint: d.Chain[0], Outcome: "delivered", Status: 200, Started: at},
+		}})
+	}
+	if _, err := s.Append(t.Context(), batch); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.Settle(t.Context(), done)...); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range done[lanes*(each-gone):] { // the newest: deleted while their index rows are still there
+		remove(b, stepKey(kindTransition, d.Delivery.Key(), 1))
+	}
+	if err := s.cur.db.Apply(b, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, limit := range []int{1, 7, 50} {
+		var last time.Time
+		n, cursor := 0, ""
+		for more := true; more; more = cursor != "" {
+			page, err := s.Attempts(t.Context(), delivery.AttemptQuery{Limit: limit, Cursor: cursor})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range page.Items {
+				if !last.IsZero() && !r.At.Before(last) {
+					t.Errorf("%v comes after %v", r.At, last)
+				}
+				last = r.At
+			}
+			n, cursor = n+len(page.Items), page.Next
+		}
+		if n != lanes*(each-gone) {
+			t.Errorf("by %d: %d are listed, want %d", limit, n, lanes*(each-gone))
+		}
 	}
 }
