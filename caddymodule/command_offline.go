@@ -74,7 +74,7 @@ func loadOffline(file, adapter string) (*offline, error) {
 	}
 	o.types = c.Types
 	o.set, err = rules.Compile(c)
-	return o, errors.Join(err, o.app.checkExpressions())
+	return o, errors.Join(err, o.app.checkExpressions(), o.app.checkPaths(catalog))
 }
 
 // checkExpressions compiles what the config computes beside its rules.

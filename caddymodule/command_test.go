@@ -123,7 +123,7 @@ func TestRoutesExplain(t *testing.T) {
 		},
 		"an event from a file, as JSON": {
 			args: []string{"--json", "--event", "@" + writeFile(t, "event.json", event)},
-			want: []string{`"candidates": 3`, `"outcome": "true"`, `"value": "label.created"`, `"route": "labels"`},
+			want: []string{`"eligible": 3`, `"candidates": 2`, `"outcome": "true"`, `"value": "label.created"`, `"route": "labels"`},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

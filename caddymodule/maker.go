@@ -26,8 +26,9 @@ const maxDescription = 1024
 // same checks, `defaults` and egress profiles. What it is given comes from customers, so nothing in it may name what only the
 // operator of this machine may read: no placeholders, no files.
 type endpointMaker struct {
-	app *App
-	ctx caddy.Context
+	app     *App
+	ctx     caddy.Context
+	catalog delivery.Catalog // nil: none
 }
 
 // madeSettings are the settings of an endpoint made by API: those of the config, without name and secrets.
@@ -69,7 +70,7 @@ func (a *App) buildMaker(ctx caddy.Context, plan *delivery.Plan) error {
 			return fmt.Errorf("defaults: tls: %w", err)
 		}
 	}
-	plan.Keys, plan.Maker = keys, &endpointMaker{a, ctx}
+	plan.Keys, plan.Maker = keys, &endpointMaker{a, ctx, plan.Intake.Catalog}
 	return nil
 }
 
@@ -121,7 +122,18 @@ func (m *endpointMaker) Make(name string, settings []byte, secrets []sign.Secret
 		}
 		return nil, err
 	}
-	return &delivery.MadeEndpoint{Endpoint: built, Subscription: e.over(m.app.Defaults).subscription(e.Name, ""), Release: release}, nil
+	o := e.over(m.app.Defaults)
+	made := &delivery.MadeEndpoint{Endpoint: built, Subscription: o.subscription(e.Name, ""), Release: release}
+	if made.Subscription == nil {
+		return made, nil // others send it what they do
+	}
+	c := rules.Config{Subscriptions: []rules.Subscription{*made.Subscription}}
+	known(&c, m.catalog)
+	if err := o.checkPaths(rules.NewPathChecker(&c), name); err != nil {
+		release()
+		return nil, err
+	}
+	return made, nil
 }
 
 // context is one that modules can be loaded in at any time: it neither ends nor remembers them. The config's own may be used

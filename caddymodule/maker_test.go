@@ -154,3 +154,27 @@ func TestTheOpenAPIDocumentKnowsEverySetting(t *testing.T) {
 		t.Errorf("described are %v, there are %v", described, settingNames())
 	}
 }
+
+func TestSettingsByAPIAreHeldToTheSchemasOfTheCatalog(t *testing.T) {
+	catalog := writeFile(t, "events.json", `{"events":[{"type":"label.created","schema":{"properties":{"carrier":{}},"additionalProperties":false}}]}`)
+	m := makerOf(t, &App{Catalog: catalog})
+	const settings = `{"url":"https://a.example.com/","events":["label.created"],`
+	for name, c := range map[string]struct{ settings, pointer string }{
+		"ordered_by": {settings + `"ordered_by":"data.carier"}`, "/ordered_by"},
+		"transform":  {settings + `"transform":"{\"carrier\": data.carier}"}`, "/transform"},
+	} {
+		made, err := m.Make("ep_1", []byte(c.settings), madeSecrets)
+		if err == nil {
+			made.Release()
+		}
+		var placed *delivery.SettingError
+		if !errors.As(err, &placed) || placed.Pointer != c.pointer || !strings.Contains(err.Error(), "the schema of label.created has no data.carier; did you mean data.carrier?") {
+			t.Errorf("%s: error at %+v: %v", name, placed, err)
+		}
+	}
+	made, err := m.Make("ep_1", []byte(settings+`"ordered_by":"data.carrier","transform":"data.carrier"}`), madeSecrets)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made.Release()
+}

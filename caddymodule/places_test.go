@@ -101,3 +101,46 @@ route two {
 		t.Errorf("%d places", len(want))
 	}
 }
+
+// TestPathsThatNoSchemaKnowsAreFoundWhereTheyAre has one in every place an expression can stand in, as above.
+func TestPathsThatNoSchemaKnowsAreFoundWhereTheyAre(t *testing.T) {
+	t.Parallel()
+	catalog := writeFile(t, "events.json", `{"events":[{"type":"label.created","schema":{"properties":{"carrier":{}},"additionalProperties":false}}]}`)
+	path := writeFile(t, "Caddyfile", `{
+	webhooks {
+		catalog `+catalog+`
+		endpoint a {
+			url https://a.example/
+			secret {env.X}
+			events label.created
+			when `+"`data.wrong1 == 1`"+`
+			ordered_by `+"`data.wrong2`"+`
+			transform `+"`{\n\"carrier\": data.wrong3}`"+`
+		}
+		endpoint b {
+			url https://b.example/
+			secret {env.X}
+		}
+		route r {
+			when `+"`event.type == 'label.created' and data.wrong4 == 1`"+`
+			to b
+			split a 1 b 1 by `+"`data.wrong5`"+`
+			transform `+"`data.wrong6`"+`
+		}
+	}
+}
+`)
+	_, err := loadOffline(path, "")
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for wrong, line := range map[string]int{"wrong1": 8, "wrong2": 9, "wrong3": 11, "wrong4": 18, "wrong5": 20, "wrong6": 21} {
+		found := false
+		for said := range strings.Lines(err.Error()) {
+			found = found || strings.HasPrefix(said, path+":"+strconv.Itoa(line)+": ") && strings.Contains(said, "has no data."+wrong)
+		}
+		if !found {
+			t.Errorf("%s is not reported at line %d:\n%s", wrong, line, err)
+		}
+	}
+}

@@ -69,7 +69,7 @@ func (a *App) buildPlan(ctx caddy.Context) (*delivery.Plan, error) {
 	router, routerErr := a.buildRouter(ctx, catalog)
 	transforms, transformsErr := a.buildTransforms()
 	endpoints, endpointsErr := a.buildEndpoints(ctx)
-	if err := errors.Join(routerErr, transformsErr, endpointsErr); err != nil {
+	if err := errors.Join(routerErr, transformsErr, endpointsErr, a.checkPaths(catalog)); err != nil {
 		return nil, err
 	}
 	rate, err := a.RateLimit.settings()
@@ -174,15 +174,45 @@ func (a *App) buildRouter(ctx caddy.Context, catalog delivery.Catalog) (delivery
 	return router, nil
 }
 
+// checkPaths holds ordered_by and the transforms to the schemas of the catalog. What is wrong with the rules themselves is said
+// elsewhere.
+func (a *App) checkPaths(catalog delivery.Catalog) error {
+	c, err := a.rules(catalog)
+	if err != nil || c.Shapes == nil {
+		return nil //nolint:nilerr // the router's error
+	}
+	checker := rules.NewPathChecker(&c)
+	var errs []error
+	for i := range a.Route {
+		r := &a.Route[i]
+		if r.Transform == "" {
+			continue
+		}
+		errs = append(errs, checker.Route(r.Name, "transform", rules.Expr{Text: r.Transform, Pos: parsePos(r.TransformPos)}))
+	}
+	for _, e := range a.Endpoint {
+		o := e.over(a.Defaults)
+		errs = append(errs, o.checkPaths(checker, e.Name))
+	}
+	return errors.Join(errs...)
+}
+
+// checkPaths places its errors for the API.
+func (o *EndpointOptions) checkPaths(checker *rules.PathChecker, endpoint string) error {
+	var errs []error
+	if err := checker.Endpoint(endpoint, "ordered_by", rules.Expr{Text: o.OrderedBy, Pos: parsePos(o.OrderedByPos)}); err != nil {
+		errs = append(errs, at("/ordered_by", err))
+	}
+	if err := checker.Endpoint(endpoint, "transform", rules.Expr{Text: o.Transform, Pos: parsePos(o.TransformPos)}); err != nil {
+		errs = append(errs, at("/transform", err))
+	}
+	return errors.Join(errs...)
+}
+
 // rules translates routes and subscriptions. Expressions are passed on as they are: braces are part of the language.
 func (a *App) rules(catalog delivery.Catalog) (rules.Config, error) {
 	c := rules.Config{Environments: a.Environment, Backups: make(map[string][]string)}
-	if listed, ok := catalog.(*payload.Catalog); ok {
-		c.Shapes = listed
-		for _, t := range listed.Types() {
-			c.Types = append(c.Types, t.Type)
-		}
-	}
+	known(&c, catalog)
 	if a.Match == matchFirst {
 		c.Mode = rules.MatchFirst
 	}
@@ -210,6 +240,16 @@ func (a *App) rules(catalog delivery.Catalog) (rules.Config, error) {
 		c.Subscriptions = append(c.Subscriptions, *o.subscription(e.Name, e.Pos))
 	}
 	return c, nil
+}
+
+// known adds what a catalog says about event types.
+func known(c *rules.Config, catalog delivery.Catalog) {
+	if listed, ok := catalog.(*payload.Catalog); ok {
+		c.Shapes = listed
+		for _, t := range listed.Types() {
+			c.Types = append(c.Types, t.Type)
+		}
+	}
 }
 
 func (r *Route) rule() (rules.Route, error) {

@@ -30,14 +30,17 @@ type Explanation struct {
 	// Undecided tells that rules leave the event undecided; Held names them.
 	Undecided bool     `json:"undecided"`
 	Held      []string `json:"held,omitempty"`
-	// Total counts the rules of the set, Candidates those of them that the
-	// type, the tenant or the environment of the event do not rule out.
-	Total      int `json:"total"`
+	// Total counts the rules of the set, Eligible the routes and those
+	// subscriptions that want the type, tenant and environment of the event.
+	Total    int `json:"total"`
+	Eligible int `json:"eligible"`
+	// Candidates counts the rules that the index leaves, which are those that
+	// [Set.Match] evaluates, and the otherwise-routes when it comes to them.
 	Candidates int `json:"candidates"`
-	// Rules are those explained: the candidates, or the ones asked for. The
-	// ones that matched or failed stand for certain; of the others at most 200.
+	// Rules are those explained: the eligible, or the ones asked for. The ones
+	// that matched or failed stand for certain; of the others at most 200.
 	Rules []RuleExplanation `json:"rules"`
-	// Omitted counts the candidates left out.
+	// Omitted counts the eligible left out.
 	Omitted int `json:"omitted,omitempty"`
 }
 
@@ -118,29 +121,40 @@ type ValueExplanation struct {
 // meanwhile, and why. With names (of routes, or "endpoint:<name>") it explains
 // only those rules. It takes some 30 µs for each rule shown; it is for people.
 func (s *Set) Explain(ev *Event, names ...string) *Explanation {
-	d := s.Match(ev)
+	d, candidates := s.matchCounting(ev)
 	e := explainer{set: s, ev: ev, held: d.Held, makers: map[string]string{}}
 	out := &Explanation{
 		Event:  ExplainedEvent{ID: ev.ID, Type: ev.Type, Environment: ev.Environment, Tenant: ev.Tenant},
 		Digest: s.Digest(), Undecided: d.Undecided, Held: d.Held,
 		Targets: make([]ExplainedTarget, len(d.Targets)),
-		Total:   len(s.routes) + len(s.subscriptions()),
+		Total:   len(s.routes) + len(s.subscriptions()), Candidates: candidates,
 	}
 	for i := range d.Targets {
 		out.Targets[i] = s.explainedTarget(&d.Targets[i])
 	}
 	e.judge(names)
 	for i := range e.verdicts {
-		if e.verdicts[i].candidate {
-			out.Candidates++
+		if e.verdicts[i].eligible {
+			out.Eligible++
 		}
 	}
 	shown := e.choose(names)
 	if len(names) == 0 {
-		out.Omitted = out.Candidates - len(shown)
+		out.Omitted = out.Eligible - len(shown)
 	}
 	out.Rules = e.describe(shown)
 	return out
+}
+
+// matchCounting is Match and counts the rules that it evaluated.
+func (s *Set) matchCounting(ev *Event) (d Decision, candidates int) {
+	m := s.matcher(ev)
+	m.met = map[*rule]struct{}{}
+	d = m.match()
+	candidates = len(m.met)
+	m.met = nil
+	m.release()
+	return d, candidates
 }
 
 // explainedTarget is a target with the chain that will be used.
@@ -154,13 +168,13 @@ func (s *Set) explainedTarget(t *Target) ExplainedTarget {
 
 // verdict is what one rule made of the event, before it is explained.
 type verdict struct {
-	rule      *rule
-	pick, by  Expr // of a route
-	candidate bool
-	outcome   outcome
-	why       string // the failure, with its line and caret
-	skipped   string
-	targets   []ExplainedTarget
+	rule     *rule
+	pick, by Expr // of a route
+	eligible bool
+	outcome  outcome
+	why      string // the failure, with its line and caret
+	skipped  string
+	targets  []ExplainedTarget
 }
 
 // explainer makes one explanation.
@@ -186,7 +200,7 @@ func (e *explainer) judge(names []string) {
 		v := verdict{rule: &s.rule, skipped: s.excludes(e.ev)}
 		switch {
 		case v.skipped == "":
-			v.candidate = true
+			v.eligible = true
 			v.try(m)
 			e.take(&v)
 		case !slices.Contains(names, s.name):
@@ -213,7 +227,7 @@ func (e *explainer) judgeRoutes(m *matcher, otherwise bool) {
 			continue
 		}
 		v := &e.verdicts[i]
-		v.rule, v.candidate, v.skipped = &r.rule, true, excuse
+		v.rule, v.eligible, v.skipped = &r.rule, true, excuse
 		if excuse == "" && e.stopper != "" {
 			v.skipped = e.stopper + " came before"
 		}

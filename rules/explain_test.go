@@ -147,7 +147,7 @@ func TestExplanationIsBounded(t *testing.T) {
 	}
 	c.Routes[700].When = when("true")
 	x := mustCompile(t, c).Explain(hostileEvent())
-	if len(x.Rules) != maxExplained || x.Omitted != 800 || x.Candidates != 1000 {
+	if len(x.Rules) != maxExplained || x.Omitted != 800 || x.Eligible != 1000 {
 		t.Errorf("%d rules, %d omitted, %d candidates", len(x.Rules), x.Omitted, x.Candidates)
 	}
 	if !slices.ContainsFunc(x.Rules, func(r RuleExplanation) bool { return r.Rule == c.Routes[700].Name }) {
@@ -172,5 +172,29 @@ func TestPathsAreNamedAsWritten(t *testing.T) {
 		if len(p.reads) != 1 || p.reads[0].name != want {
 			t.Errorf("%s is named %v, want %s", text, p.reads, want)
 		}
+	}
+}
+
+func TestExplanationCountsWhatTheIndexLeaves(t *testing.T) {
+	t.Parallel()
+	c := Config{}
+	for i := range 100 {
+		c.Routes = append(c.Routes, Route{Name: fmt.Sprintf("r%d", i), When: when(fmt.Sprintf("event.type == 't%d'", i)), To: to("a")})
+	}
+	// The event holds both clues of this one: it is evaluated twice and counted once.
+	c.Routes = append(c.Routes, Route{Name: "list", When: when("any(data.list, # in ['x', 'y'])"), To: to("b")})
+	for i := range 10 {
+		c.Routes = append(c.Routes, Route{Name: fmt.Sprintf("list%d", i), When: when(fmt.Sprintf("'z%d' in data.list", i)), To: to("c")})
+	}
+	c.Routes = append(c.Routes, Route{Name: "rest", Otherwise: true, To: to("d")})
+	s := mustCompile(t, c)
+	for data, want := range map[string]int{`{"list":["x","y"]}`: 2, `{"list":["z1"]}`: 2, `{}`: 1} {
+		x := s.Explain(&Event{Type: "t7", Data: []byte(data)})
+		if x.Candidates != want || x.Eligible != 112 || x.Total != 112 {
+			t.Errorf("%s: %d candidates of %d, %d in all, want %d", data, x.Candidates, x.Eligible, x.Total, want)
+		}
+	}
+	if x := s.Explain(&Event{Type: "none", Data: []byte(`{}`)}); x.Candidates != 1 {
+		t.Errorf("%d candidates where the otherwise-route alone is left", x.Candidates)
 	}
 }

@@ -22,7 +22,8 @@ func (x *Explanation) Draw(w io.Writer) error {
 			b.WriteString(", " + s)
 		}
 	}
-	fmt.Fprintf(&b, "\n%d of %s could apply; rule set %s\n", x.Candidates, counted(x.Total, "rule"), x.Digest)
+	fmt.Fprintf(&b, "\n%d of %s could apply, %s evaluated; rule set %s\n",
+		x.Eligible, counted(x.Total, "rule"), counted(x.Candidates, "candidate"), x.Digest)
 	for i := range x.Rules {
 		x.Rules[i].draw(&b)
 	}

@@ -190,15 +190,25 @@ func twice(c Config, rule string) bool {
 }
 
 func BenchmarkLint(b *testing.B) {
-	for _, n := range []int{1000, 10_000} {
-		b.Run(fmt.Sprintf("%d rules", n), func(b *testing.B) {
-			c := Config{Endpoints: []string{"a", "b"}}
-			for i := range n {
-				c.Routes = append(c.Routes, Route{
-					Name: fmt.Sprintf("r%d", i), To: to("a backup b"),
-					When: when(fmt.Sprintf(`event.type == "t%d.x" && event.tenant == "c%d" && data.n > %d`, i%200, i/20, i%7)),
-				})
-			}
+	routes := func(n int, condition func(i int) string) Config {
+		c := Config{Endpoints: []string{"a", "b"}}
+		for i := range n {
+			c.Routes = append(c.Routes, Route{Name: fmt.Sprintf("r%d", i), To: to("a backup b"), When: when(condition(i))})
+		}
+		return c
+	}
+	subscriptions := newCorpus(100_000)
+	for name, c := range map[string]Config{
+		"10000 routes of many tenants": newCorpus(10_000).config(0.05),
+		"10000 routes of one type": routes(10_000, func(i int) string {
+			return fmt.Sprintf(`event.type == "t.x" && data.n > %d`, i)
+		}),
+		"10000 routes that need no value": routes(10_000, func(i int) string {
+			return fmt.Sprintf(`event.type startsWith "t%d." && data.n > %d`, i, i%7)
+		}),
+		"100000 subscriptions": {Subscriptions: subscriptions.subscriptions(100_000)},
+	} {
+		b.Run(name, func(b *testing.B) {
 			s, err := Compile(c)
 			if err != nil {
 				b.Fatal(err)

@@ -24,6 +24,9 @@ func (m *matcher) find(root *node) {
 // try evaluates a rule.
 func (m *matcher) try(l *leafRule) {
 	m.tried++
+	if m.met != nil {
+		m.met[l.rule] = struct{}{}
+	}
 	var o outcome
 	var why *failure
 	if l.condition != nil {

@@ -59,16 +59,20 @@ func (s *Set) Paths() []string {
 // meanwhile.
 func (s *Set) Match(ev *Event) Decision {
 	m := s.matcher(ev)
-	m.find(s.root)
+	out := m.match()
+	m.release()
+	return out
+}
+
+func (m *matcher) match() Decision {
+	m.find(m.set.root)
 	m.tryRoutes()
 	m.trySubscriptions()
 	if !m.matched && len(m.out.Held) == 0 {
 		m.tryOtherwise()
 	}
 	m.settle()
-	out := m.out
-	m.release()
-	return out
+	return m.out
 }
 
 // matcher is the state of one Match.
@@ -77,8 +81,9 @@ type matcher struct {
 	event   Event
 	machine *machine
 	hits    []hit
-	tried   int      // how many rules have been evaluated
-	texts   []string // of lists, while they are being followed
+	tried   int                // how many rules have been evaluated
+	met     map[*rule]struct{} // which; nil: nobody asks
+	texts   []string           // of lists, while they are being followed
 	out     Decision
 	matched bool
 	primary map[string]struct{} // the endpoints of targets, when they are many
@@ -120,6 +125,9 @@ func (m *matcher) tryRoutes() {
 // tryOtherwise applies the otherwise-routes, in order.
 func (m *matcher) tryOtherwise() {
 	for _, r := range m.set.otherwise {
+		if m.met != nil {
+			m.met[&r.rule] = struct{}{}
+		}
 		if !m.tryRoute(&hit{rule: &r.rule, outcome: isTrue}) {
 			return
 		}

@@ -48,14 +48,8 @@ func checkShapes(c catalog, routes []Route, subs []Subscription) Diagnostics {
 		if sub.When.Text == "" {
 			continue
 		}
-		types := make([]eventTypes, len(sub.Types))
-		for n, t := range sub.Types {
-			types[n], _ = typePattern(t)
-		}
-		asks := (&subscription{types: types}).term()
 		s.subject = fmt.Sprintf("endpoint %q", sub.Endpoint)
-		when := s.bench.parts(sub.When.Text)
-		s.condition(s.sees(allOf(asks, termOf(when))), when, sub.When)
+		s.condition(s.seenBy(sub), s.bench.parts(sub.When.Text), sub.When)
 	}
 	return s.found
 }
@@ -75,6 +69,15 @@ func (s *shapeChecker) sees(t *term) []string {
 		return nil
 	}
 	return slices.DeleteFunc(slices.Clone(s.catalog.types), func(typ string) bool { return t.refuses("event.type", textLiteral(typ)) })
+}
+
+// seenBy is sees for a subscription.
+func (s *shapeChecker) seenBy(sub *Subscription) []string {
+	types := make([]eventTypes, len(sub.Types))
+	for i, t := range sub.Types {
+		types[i], _ = typePattern(t)
+	}
+	return s.sees(allOf((&subscription{types: types}).term(), termOf(s.bench.parts(sub.When.Text))))
 }
 
 func (s *shapeChecker) condition(types []string, p *part, e Expr) {

@@ -65,8 +65,10 @@ type Explanation struct {
 	Targets   []Target `json:"targets"`
 	Undecided bool     `json:"undecided"`
 	Held      []string `json:"held"` // by these rules
-	// Total counts the rules, Candidates those that type, tenant and environment leave, Omitted those of them not in Rules.
+	// Total counts the rules, Eligible those that type, tenant and environment leave, Omitted those of them not in Rules;
+	// Candidates counts those that the index left, which were evaluated.
 	Total      int             `json:"total"`
+	Eligible   int             `json:"eligible"`
 	Candidates int             `json:"candidates"`
 	Rules      []ExplainedRule `json:"rules"`
 	Omitted    int             `json:"omitted"`

@@ -56,7 +56,7 @@ export function drawing(x) {
       x.targets.filter((t) => !t.dropped).map((t) => h("div", {}, "→ ", h("strong", {}, t.endpoint), t.backups?.length ? `, then ${t.backups.join(", ")}` : "", ` by ${t.route}`)),
       x.undecided ? h("div", {}, `Undecided: held by ${(x.held ?? []).join(", ")}.`) : null,
       x.targets.length === 0 && !x.undecided ? "Nobody gets it." : null,
-      h("div", { class: "quiet small" }, `${number(x.candidates)} of ${number(x.total)} rules could apply`)),
+      h("div", { class: "quiet small" }, `${number(x.eligible)} of ${number(x.total)} rules could apply, ${number(x.candidates)} evaluated`)),
     x.rules.map((r) => h("details", { open: r.outcome === "true" }, h("summary", {}, tag(kinds[r.outcome] ?? "", r.outcome || "–"), ` ${r.rule} `, h("span", { class: "quiet small" }, r.pos ?? "")),
       r.skipped ? h("p", { class: "quiet" }, r.skipped) : null, r.error ? h("pre", { tabindex: "0" }, r.error) : null,
       h("ul", { class: "tree" }, part(r.when), part(r.pick), part(r.by)))),
