@@ -207,7 +207,7 @@ func (l *lane) follow() {
 			l.breakerURL, l.breakerSet = url, ep.Breaker
 			l.newsOfBreaker(gate.StateClosed, time.Time{})
 		}
-		if l.state.URL != "" && l.state.URL != url {
+		if l.state.URL != "" && l.state.URL != urlDigest(url) && l.state.URL != url { // as it was kept once
 			l.state = LaneState{Paused: l.state.Paused, Seen: l.state.Seen}
 			l.class = gate.ClassFresh
 			l.saveLocked()

@@ -2,6 +2,8 @@ package delivery
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"log/slog"
 	"time"
@@ -75,9 +77,15 @@ func (l *lane) learn(v retry.Verdict, a *Attempt, tried *Endpoint, news bool) {
 		l.disableLocked(DisabledFailing, news)
 	}
 	if changed {
-		l.state.URL = l.ep.URL.String()
+		l.state.URL = urlDigest(l.ep.URL.String())
 		l.saveLocked()
 	}
+}
+
+// urlDigest tells URLs apart.
+func urlDigest(url string) string {
+	sum := sha256.Sum256([]byte(url))
+	return hex.EncodeToString(sum[:16])
 }
 
 // Reasons of a disabled endpoint.

@@ -231,7 +231,8 @@ type Claimed struct {
 
 // LaneState is what a lane remembers over a restart.
 type LaneState struct {
-	// URL the state belongs to: another URL starts afresh (pause excepted).
+	// URL the state belongs to, as a digest, since the query of a URL may hold a credential: another URL starts afresh (pause
+	// excepted).
 	URL string
 	// HoldUntil stops all tries until then; the endpoint asked for it (Retry-After).
 	HoldUntil time.Time
