@@ -35,7 +35,7 @@ open no store and need none of its secrets.`,
 		CobraFunc: func(cmd *cobra.Command) {
 			group(cmd)
 			cmd.AddCommand(routesCommand(), sendCommand(), listenCommand(), verifyCommand(),
-				endpointsCommand(), eventsCommand(), deliveriesCommand(), attemptsCommand(), replayCommand(), egressCommand())
+				endpointsCommand(), eventsCommand(), deliveriesCommand(), attemptsCommand(), replayCommand(), egressCommand(), storeCommand())
 		},
 	})
 }

@@ -263,7 +263,11 @@ var marks = map[string]string{"ok": "✓", "warn": "!", "fail": "✗"}
 // Draw implements drawing.
 func (s shownCheck) Draw(w io.Writer) error {
 	for _, step := range s.Steps {
-		if _, err := fmt.Fprintf(w, "%s %-15s %s (%s)\n", marks[step.Result], strings.ReplaceAll(step.Name, "_", " "), step.Summary, time.Duration(step.TookMS)*time.Millisecond); err != nil {
+		took := ""
+		if step.TookMS > 0 {
+			took = fmt.Sprintf(" (%s)", time.Duration(step.TookMS)*time.Millisecond)
+		}
+		if _, err := fmt.Fprintf(w, "%s %-15s %s%s\n", marks[step.Result], strings.ReplaceAll(step.Name, "_", " "), step.Summary, took); err != nil {
 			return err
 		}
 		if step.Advice != "" {
@@ -308,14 +312,22 @@ and what to do next. Exits 1 if deliveries do not arrive.`,
 
 func endpointsRotate() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "rotate-secret <endpoint> [--overlap <duration>]",
+		Use:   "rotate-secret <endpoint> [--secret <secret|@file|$NAME>] [--overlap <duration>]",
 		Short: "Gives an endpoint a new signing secret, and shows it this once",
 		Args:  cobra.ExactArgs(1),
 	}
+	cmd.Flags().StringArray("secret", nil, "The new secret, @file, or $NAME of an environment variable (default: one is made)")
 	cmd.Flags().String("overlap", "", "How long the old secret signs beside the new one (default \"24h\")")
 	return online(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
 		overlap, _ := cmd.Flags().GetString("overlap")
-		r, err := c.RotateSecret(cmd.Context(), args[0], "", client.Rotation{Overlap: overlap})
+		given, err := secretsOf(cmd)
+		if err == nil && len(given) > 1 {
+			err = errors.New("--secret is given more than once")
+		}
+		if err != nil {
+			return err
+		}
+		r, err := c.RotateSecret(cmd.Context(), args[0], "", client.Rotation{Secret: strings.Join(given, ""), Overlap: overlap})
 		if err != nil {
 			return explained(err)
 		}

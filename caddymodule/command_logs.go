@@ -132,7 +132,14 @@ func deliveriesList() *cobra.Command {
 				if d.Event != nil {
 					accepted, eventType = clock(d.Event.Accepted), d.Event.Type
 				}
-				return []string{accepted, d.ID, eventType, d.Target, d.State, fmt.Sprint(d.AttemptsCount), clock(d.Due)}
+				if d.Event != nil && d.Event.Test {
+					eventType += " (test)"
+				}
+				state := d.State
+				if d.Replay != "" {
+					state += " (again)" // beside the delivery that it repeats, which stays as it is
+				}
+				return []string{accepted, d.ID, eventType, d.Target, state, fmt.Sprint(d.AttemptsCount), clock(d.Due)}
 			},
 		})
 	})

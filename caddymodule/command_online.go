@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -191,12 +193,19 @@ func (s said) Draw(w io.Writer) error {
 	return err
 }
 
+// noEndpoint is how the API says so.
+const noEndpoint = "there is no such endpoint"
+
 // explained adds what to do to what the gateway answers.
 func explained(err error) error {
 	p, ok := errors.AsType[*client.Problem](err)
 	switch {
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist): // of a unix socket
+		return fmt.Errorf("%w; does Caddy run? --address or --config says where its admin endpoint is", err)
 	case !ok:
 		return err
+	case p.Status == http.StatusNotFound && p.Detail == noEndpoint:
+		return fmt.Errorf("%w: 'caddy webhooks endpoints list' shows those there are", err)
 	case p.Status == http.StatusNotFound && p.Detail == "":
 		return errors.New("what answers there is no gateway: does its configuration have the global option webhooks?")
 	case p.Status == http.StatusUnauthorized:

@@ -123,10 +123,18 @@ type shownReplay struct{ client.Replay }
 func (s shownReplay) Draw(w io.Writer) error {
 	text := fmt.Sprintf("replay %s %s: %d matched, %d sent again, %d skipped", s.ID, s.Status, s.Matched, s.Replayed, s.Skipped)
 	if s.DryRun {
-		text = fmt.Sprintf("%d deliveries would be sent again to %s", s.Matched, s.Endpoint)
+		text = fmt.Sprintf("%s would be sent again to %s", deliveryCount(s.Matched), s.Endpoint)
 	}
 	_, err := fmt.Fprintln(w, text)
 	return err
+}
+
+// deliveryCount says how many deliveries.
+func deliveryCount(n uint64) string {
+	if n == 1 {
+		return "1 delivery"
+	}
+	return fmt.Sprintf("%d deliveries", n)
 }
 
 func eventsReplay() *cobra.Command {

@@ -131,8 +131,8 @@ func (m *missed) Header() http.Header {
 func (m *missed) Write(b []byte) (int, error) { return len(b), nil }
 func (m *missed) WriteHeader(int)             {}
 
-// problem turns an error of a read into an answer.
-func (a *API) problem(ctx context.Context, err error) *Problem {
+// problem turns an error of a route into an answer.
+func (a *API) problem(ctx context.Context, rt *route, err error) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
 	}
@@ -141,7 +141,7 @@ func (a *API) problem(ctx context.Context, err error) *Problem {
 	}
 	switch {
 	case errors.Is(err, delivery.ErrNotFound):
-		return notFound("there is no such thing, or it is past retention")
+		return notFound(rt.missing())
 	case errors.Is(err, delivery.ErrCursor):
 		return badParameter("cursor", "not one that a page before gave out as next")
 	case errors.Is(err, delivery.ErrStopping):

@@ -206,7 +206,7 @@ func TestReadsThatAreRefused(t *testing.T) {
 		{name: "another method", method: "DELETE", path: "/events/evt_1", want: `"Method Not Allowed","status":405,"detail":"this path takes GET, HEAD"`},
 		{name: "an id no event can have", path: "/events/a%2Fb", want: `"Not Found","status":404,"detail":"there is no event with such an id"`},
 		{name: "an id no delivery can have", path: "/deliveries/%00", want: `"Not Found","status":404,"detail":"there is no delivery with such an id"`},
-		{name: "an unknown event", path: "/events/e", err: delivery.ErrNotFound, want: `"Not Found","status":404,"detail":"there is no such thing, or it is past retention"`},
+		{name: "an unknown event", path: "/events/e", err: delivery.ErrNotFound, want: `"Not Found","status":404,"detail":"there is no such event, or it is past retention"`},
 		{name: "a misspelt filter", path: "/deliveries?stat=pending", want: `"Bad Request","status":400,"detail":"unknown parameter; this path takes state, endpoint, type, event, tenant, since, until, limit, cursor","parameter":"stat"`},
 		{name: "a filter where there is none", path: "/deliveries/d?limit=1", want: `"Bad Request","status":400,"detail":"unknown parameter; this path takes none","parameter":"limit"`},
 		{name: "a filter given twice", path: "/deliveries?limit=1&limit=2", want: `"Bad Request","status":400,"detail":"given twice","parameter":"limit"`},

@@ -59,6 +59,25 @@ func (rt *route) setPathValues(r *http.Request) {
 	}
 }
 
+// missing says what there is not, by the part of the table that a route is in.
+func (rt *route) missing() string {
+	_, path, _ := strings.Cut(rt.pattern, " /")
+	kind, more, _ := strings.Cut(path, "/")
+	switch {
+	case kind == "endpoints", path == "replays": // of which the body names it
+		return "there is no such endpoint"
+	case kind == "events" && strings.HasSuffix(more, "/replay"):
+		return "there is no such event, or it is past retention; or no such endpoint"
+	case kind == "events":
+		return "there is no such event, or it is past retention"
+	case kind == "deliveries":
+		return "there is no such delivery, or it is past retention"
+	case kind == "replays":
+		return "there is no such replay, or it is too long ago"
+	}
+	return "there is no such thing, or it is past retention"
+}
+
 // strangers refuses what a page of another origin makes a browser send.
 var strangers = http.NewCrossOriginProtection()
 
@@ -84,7 +103,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request, rt *route, access Ac
 	rt.setPathValues(r)
 	v, err := rt.do(r.Context(), &call{Request: r, w: w, gateway: engine, access: access})
 	if err != nil {
-		a.problem(r.Context(), err).Write(w)
+		a.problem(r.Context(), rt, err).Write(w)
 		return
 	}
 	if v != any(answered) {
