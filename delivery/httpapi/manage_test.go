@@ -687,10 +687,14 @@ func FuzzEveryRoute(f *testing.F) {
 	f.Add(uint8(0), "ep_1", "limit=1", `{"url":"https://a.example/"}`)
 	f.Add(uint8(3), "config", "confirm=9", `{"when":null}`)
 	f.Add(uint8(7), "..%2f", "tenant=%00&tenant=", `{"secret":[{"value":"x"}],"url":1}`)
+	f.Add(uint8(131), "ep_1", "", `{"tenant":"acme"}`)
 	table := rows()
 	f.Fuzz(func(t *testing.T, row uint8, id, query, body string) {
 		b := newBed(t)
-		rt := table[int(row)%len(table)]
+		rt, access := table[int(row)%len(table)], Access{Tenant: "acme", Role: Operator}
+		if row >= 128 {
+			access = Full("an operator")
+		}
 		method, pattern, _ := strings.Cut(rt.pattern, " ")
 		path := strings.NewReplacer("{tenant}", url.PathEscape(id), "{id}", url.PathEscape(id)).Replace(pattern)
 		req, err := http.NewRequestWithContext(t.Context(), method, "http://gateway.example"+path, strings.NewReader(body))
@@ -701,7 +705,7 @@ func FuzzEveryRoute(f *testing.F) {
 		req.Header.Set("Content-Type", "application/json")
 		req.Header.Set("If-Match", "*")
 		w := httptest.NewRecorder()
-		NewAPI(func() Gateway { return b.engine }, slog.New(slog.DiscardHandler)).ServeAs(w, req, Access{Tenant: "acme", Role: Operator})
+		NewAPI(func() Gateway { return b.engine }, slog.New(slog.DiscardHandler)).ServeAs(w, req, access)
 		if w.Code >= 500 || w.Code >= 400 && w.Header().Get("Content-Type") != "application/problem+json" {
 			t.Errorf("%s %s?%s: %d %s", method, path, query, w.Code, w.Body)
 		}
