@@ -195,8 +195,12 @@ func TestCheckTellsWhatIsWrongAndWhatToDo(t *testing.T) {
 			want: []string{"dns ok", "connect_ipv4 ok", "tls fail expired on " + now.Add(-24*time.Hour).UTC().Format(time.DateOnly)},
 		},
 		"a certificate soon to expire": {
-			cert: root.server(t, "hooks.test", now.Add(-48*time.Hour), now.Add(73*time.Hour)), serve: verified(200, 401, 200), result: delivery.CheckWarn,
+			cert: root.server(t, "hooks.test", now.Add(-480*time.Hour), now.Add(73*time.Hour)), serve: verified(200, 401, 200), result: delivery.CheckWarn,
 			want: []string{"dns ok", "connect_ipv4 ok", "tls warn 3 days", "test_event ok", "wrong_signature ok", "repeated_event ok"},
+		},
+		"a certificate made this hour for twelve": {
+			cert: root.server(t, "hooks.test", now.Add(-time.Hour), now.Add(11*time.Hour)), serve: verified(200, 401, 200), result: delivery.CheckOK,
+			want: []string{"dns ok", "connect_ipv4 ok", "tls ok", "test_event ok", "wrong_signature ok", "repeated_event ok"},
 		},
 		"a certificate of another name": {
 			cert: root.server(t, "www.test", now.Add(-time.Hour), now.Add(time.Hour)), result: delivery.CheckFail,
