@@ -160,6 +160,54 @@ func TestOnlineCommandsShowWhatTheGatewaySays(t *testing.T) {
 			false,
 			told{},
 		},
+		"store backup": {
+			[]string{"store", "backup", "/var/backups/monday"},
+			map[string]string{"POST /store/backup": `{"directory":"/var/backups/monday"}`},
+			[]string{"backed up to /var/backups/monday"},
+			false,
+			told{body: `{"directory":"/var/backups/monday"}`},
+		},
+		"store erase of a tenant": {
+			[]string{"store", "erase", "--tenant", "acme"},
+			map[string]string{"POST /store/erase": `{"erased":3,"cancelled":1,"pending":2}`},
+			[]string{"erased 3 payloads, cancelled 1 delivery; left", "2 events", "--cancel-pending"},
+			false,
+			told{body: `{"cancel_pending":false,"next":"","tenant":"acme"}`},
+		},
+		"store erase of an event": {
+			[]string{"store", "erase", "--event", "evt_1", "--tenant", "acme", "--cancel-pending"},
+			map[string]string{"POST /events/evt_1/erase": `{"erased":1,"cancelled":2}`},
+			[]string{"erased 1 payload, cancelled 2 deliveries"},
+			false,
+			told{query: "tenant=acme", body: `{"cancel_pending":true}`},
+		},
+		"store erase of everything by mistake": {
+			[]string{"store", "erase"}, nil, []string{"--tenant <name> or --event <id>"}, true, told{},
+		},
+		"store stats": {
+			[]string{"store", "stats"},
+			map[string]string{
+				"GET /stats":           `{"events":7,"deliveries":{"pending":2},"lost":1,"store":{"kind":"embedded","size_bytes":2500000},"oldest_event":"2024-01-15T10:30:00Z"}`,
+				"GET /stats/endpoints": `{"items":[{"endpoint":"orders","pending":2}],"total":9}`,
+			},
+			[]string{"7 events", "pending    2", "embedded store of 2.5 MB", "lost       1", "1 of 9 endpoints", "orders"},
+			false,
+			told{query: "limit=20"},
+		},
+		"endpoints rotate-secret to a known one": {
+			[]string{"endpoints", "rotate-secret", "ep_1", "--overlap", "0s", "--secret", "whsec_known"},
+			map[string]string{"POST /endpoints/ep_1/rotate-secret": `{"id":"ep_1","secret":{"value":"whsec_known"}}`},
+			[]string{"whsec_known"},
+			false,
+			told{body: `{"secret":"whsec_known","overlap":"0s"}`},
+		},
+		"an endpoint that is not there": {
+			[]string{"endpoints", "pause", "nope"},
+			map[string]string{"POST /endpoints/nope/pause": `404 {"status":404,"detail":"there is no such endpoint"}`},
+			[]string{"there is no such endpoint", "caddy webhooks endpoints list"},
+			true,
+			told{},
+		},
 		"something that is not there": {
 			[]string{"deliveries", "show", "dlv_none"}, nil, []string{"there is no such thing"}, true, told{},
 		},
@@ -211,6 +259,16 @@ func TestOnlineCommandsShowTheirTokenToADashboardAlone(t *testing.T) {
 	}
 	if len(*asked) != 2 || (*asked)[0].token != "Bearer secret-token" || (*asked)[1].token != "" || (*asked)[1].path != "/webhooks/endpoints" {
 		t.Errorf("asked %+v", *asked)
+	}
+}
+
+func TestARefusedConnectionSaysWhereToLook(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{freeAddress(t), "unix/" + t.TempDir() + "/none.sock"} {
+		_, err := runCommand(t, "", "endpoints", "list", "--address", address)
+		if err == nil || !strings.Contains(err.Error(), "does Caddy run? --address or --config") {
+			t.Errorf("%s: %v", address, err)
+		}
 	}
 }
 

@@ -123,18 +123,18 @@ type shownReplay struct{ client.Replay }
 func (s shownReplay) Draw(w io.Writer) error {
 	text := fmt.Sprintf("replay %s %s: %d matched, %d sent again, %d skipped", s.ID, s.Status, s.Matched, s.Replayed, s.Skipped)
 	if s.DryRun {
-		text = fmt.Sprintf("%s would be sent again to %s", deliveryCount(s.Matched), s.Endpoint)
+		text = fmt.Sprintf("%s would be sent again to %s", plural(s.Matched, "delivery", "deliveries"), s.Endpoint)
 	}
 	_, err := fmt.Fprintln(w, text)
 	return err
 }
 
-// deliveryCount says how many deliveries.
-func deliveryCount(n uint64) string {
+// plural says how many there are of something.
+func plural(n uint64, one, many string) string {
 	if n == 1 {
-		return "1 delivery"
+		return "1 " + one
 	}
-	return fmt.Sprintf("%d deliveries", n)
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 func eventsReplay() *cobra.Command {

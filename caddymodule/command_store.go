@@ -73,9 +73,9 @@ record. Events with pending deliveries are left as they are, unless
 		if err != nil {
 			return explained(err)
 		}
-		text := fmt.Sprintf("erased the payloads of %d events, cancelled %s", all.Erased, deliveryCount(uint64(all.Cancelled)))
+		text := fmt.Sprintf("erased %s, cancelled %s", plural(uint64(all.Erased), "payload", "payloads"), plural(uint64(all.Cancelled), "delivery", "deliveries"))
 		if all.Pending > 0 {
-			text += fmt.Sprintf("; %d events have pending deliveries and are left: --cancel-pending erases them too", all.Pending)
+			text += fmt.Sprintf("; left what has pending deliveries, %s: --cancel-pending erases that too", plural(uint64(all.Pending), "event", "events"))
 		}
 		return show(cmd, said{text, all})
 	})
@@ -117,7 +117,7 @@ func (s shownStats) Draw(w io.Writer) error {
 		fmt.Fprintf(&b, "the first delivery that is due waits since %s\n", clock(s.OldestDue))
 	}
 	if s.Lost != nil && *s.Lost != 0 {
-		fmt.Fprintf(&b, "%d deliveries are lost: a fault of the gateway, please report it\n", *s.Lost)
+		fmt.Fprintf(&b, "lost       %d: a fault of the gateway, please report it\n", *s.Lost)
 	}
 	if n := len(s.Endpoints); n < s.total {
 		fmt.Fprintf(&b, "the %d of %d endpoints with the most pending:\n", n, s.total)
