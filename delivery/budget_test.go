@@ -21,6 +21,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/atoship/caddy-webhooks/delivery"
 	"github.com/atoship/caddy-webhooks/delivery/egress"
@@ -83,7 +84,7 @@ func budgetName(batch int) string {
 // path is everything an event passes but Caddy: handler, engine, embedded store on a real disk, egress, a receiver.
 type path struct {
 	tb      testing.TB
-	ingest  *httpapi.Ingest
+	ingest  http.Handler
 	batch   int
 	settled atomic.Int64
 	delivery.NopObserver
@@ -94,12 +95,17 @@ func (p *path) Settled(*delivery.Delivery, *delivery.Transition) { p.settled.Add
 
 func newPath(tb testing.TB, batch int) *path {
 	tb.Helper()
+	return newTracedPath(tb, batch, nil)
+}
+
+func newTracedPath(tb testing.TB, batch int, tracer delivery.Tracer) *path {
+	tb.Helper()
 	p := &path{tb: tb, batch: batch}
 	store, err := embedded.Open(tb.Context(), embedded.Options{Dir: tb.TempDir()})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	e, err := delivery.Open(context.Background(), delivery.Config{Store: store, Observer: p, Logger: slog.New(slog.DiscardHandler)})
+	e, err := delivery.Open(context.Background(), delivery.Config{Store: store, Observer: p, Tracer: tracer, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -216,7 +222,7 @@ func (p *path) publish(n int) {
 	wg.Wait()
 	want := before + int64((n+p.batch-1)/p.batch*p.batch)
 	for p.settled.Load() < want {
-		runtime.Gosched()
+		time.Sleep(time.Millisecond) // spinning would be CPU time of nobody's
 	}
 }
 
