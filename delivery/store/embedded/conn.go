@@ -120,6 +120,8 @@ func (c *conn) background(err error, log *slog.Logger) {
 		return
 	}
 	c.fail(err)
+	// Open waits for its first flush, which Pebble tries until it succeeds. In the void it does, and the conn is given up.
+	c.gate.opening.Store(false)
 }
 
 // fail marks the conn as failed, for the first cause, and lets nothing of it reach the disk any more.

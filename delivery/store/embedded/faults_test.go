@@ -256,6 +256,58 @@ func TestAFailedDiskIsSurvived(t *testing.T) {
 	}
 }
 
+// An opening whose log fills more than a memtable writes a table, and Pebble tries that for as long as it takes.
+func TestAnOpeningEndsThatCannotWriteTables(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name  string
+		fails errorfs.OpKind
+	}{
+		{"no table can be made", errorfs.OpCreate},
+		{"tables cannot be written", errorfs.OpFileWrite},
+		{"tables cannot be synced", errorfs.OpFileSyncData},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b := newBench(t, false)
+			b.disk.set(noSpace(func(op errorfs.Op) bool { return strings.HasSuffix(op.Path, ".sst") && op.Kind == c.fails }))
+			kept := map[string]bool{}
+			b.eventually("the failure", func() bool {
+				id := fmt.Sprint("e", len(kept))
+				err := b.append(id, 64<<10)
+				kept[id] = err == nil
+				return err != nil
+			})
+			delete(kept, fmt.Sprint("e", len(kept)-1))
+			killed := b.mem.CrashClone(vfs.CrashCloneCfg{})
+			open := func() (*embedded.Store, error) {
+				return embedded.Open(t.Context(), embedded.Options{
+					Dir: dir, FS: errorfs.Wrap(killed, b.disk), CacheBytes: 4 << 20, MemTableBytes: 1 << 20,
+					Logger: slog.New(slog.NewTextHandler(b.log, nil)),
+				})
+			}
+			if s, err := open(); err == nil {
+				_ = s.Close()
+				t.Error("opened, and cannot write")
+			} else if !errors.Is(err, syscall.ENOSPC) {
+				t.Errorf("opening: %v; want ENOSPC", err)
+			}
+			if err := b.store.Close(); err != nil && !errors.Is(err, delivery.ErrUnavailable) {
+				t.Errorf("closing the failed store: %v", err)
+			}
+			b.disk.heal()
+			s, err := open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.wantAll(s, kept)
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // wantAll wants all kept events in the store, and in the lane exactly once.
 func (b *bench) wantAll(s *embedded.Store, kept map[string]bool) {
 	b.Helper()
