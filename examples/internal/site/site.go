@@ -124,7 +124,7 @@ func (s *Site) Reload(t *testing.T, changes ...[2]string) {
 	}
 }
 
-// Publish posts an event, once more if it has an id and the connection breaks, and returns the endpoints it goes to.
+// Publish posts an event, again if it has an id and the connection breaks, and returns the endpoints it goes to.
 func (s *Site) Publish(t *testing.T, event map[string]any) (endpoints []string) {
 	t.Helper()
 	body, err := json.Marshal(event)
@@ -135,7 +135,9 @@ func (s *Site) Publish(t *testing.T, event map[string]any) (endpoints []string) 
 		return rig.Post(t.Context(), s.client, fmt.Sprintf("http://127.0.0.1:%d/events", s.ports[1]), body)
 	}
 	status, answer, err := post()
-	if _, given := event["id"]; given && err != nil { // a reload closed the kept connection; with an id, sending again is safe
+	// A reload closes kept connections, and those that it had not served yet; with an id, sending again is safe.
+	_, given := event["id"]
+	for tries := 1; given && err != nil && tries < 20; tries++ {
 		status, answer, err = post()
 	}
 	var receipt rig.Receipt
