@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -46,7 +47,9 @@ type failing struct {
 	begin func(t *testing.T, f *fixture, g *rig.Gateway) (mend func())
 	says  string // what the log must hold
 	dies  bool   // the process is killed, and starts again
-	heals bool   // a store that opens again can write a little before it fails again
+	heals bool   // another log can be written to: the store works again by itself
+	some  bool   // what is small is written: a store that opens again acknowledges for a while
+	stays bool   // for the process that is running: it is ended before the disk is put right, and another starts
 }
 
 // TestADiskThatFailsLosesNothing wants, of each failure: an error that says what it is, no acknowledgement while it lasts,
@@ -57,11 +60,18 @@ func TestADiskThatFailsLosesNothing(t *testing.T) {
 	}
 	t.Parallel()
 	for _, c := range []failing{
-		{"syncs answer EIO", injected("fdatasync,fsync", "error=EIO", "1+"), "input/output error", false, false},
-		{"syncs answer ENOSPC", injected("fdatasync,fsync", "error=ENOSPC", "1+"), "no space left on device", false, false},
-		{"it is killed at a sync", injected("fdatasync,fsync", "signal=SIGKILL", "2"), "", true, false},
-		{"it is killed at a write of the log", injected("write", "signal=SIGKILL", "2"), "", true, false},
-		{"files may not grow", smallFiles, "file too large", false, true},
+		{name: "syncs answer EIO", begin: injected("fdatasync,fsync:error=EIO:when=1+"), says: "input/output error"},
+		{name: "syncs answer ENOSPC", begin: injected("fdatasync,fsync:error=ENOSPC:when=1+"), says: "no space left on device"},
+		{
+			name:  "a sync answers EIO, and nothing can be renamed",
+			begin: injected("fdatasync:error=EIO:when=1+", "rename,renameat,renameat2:error=ENOSPC:when=1+"), says: "input/output error",
+		},
+		{name: "the first writes of the log answer EIO", begin: injected("write:error=EIO:when=1+"), says: "input/output error", heals: true},
+		{name: "the third writes of the log answer EIO", begin: injected("write:error=EIO:when=3+"), says: "input/output error", heals: true},
+		{name: "writes of the log answer ENOSPC", begin: injected("write:error=ENOSPC:when=2+"), says: "no space left on device", heals: true},
+		{name: "it is killed at a sync", begin: injected("fdatasync,fsync:signal=SIGKILL:when=2"), dies: true},
+		{name: "it is killed at a write of the log", begin: injected("write:signal=SIGKILL:when=2"), dies: true},
+		{name: "files may not grow", begin: smallFiles, says: "file too large", some: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -77,6 +87,13 @@ func TestADiskThatFailsLosesNothing(t *testing.T) {
 		f := setup(t)
 		f.bin = onTmpfs(t, f)
 		f.survives(t, f.start(t), failing{begin: full, says: "no space left on device"})
+	})
+	t.Run("the file system is remounted read-only", func(t *testing.T) {
+		t.Parallel()
+		root(t)
+		tool(t, "mount", "umount", "mkfs.ext4", "e2fsck")
+		f := setup(t)
+		f.survives(t, f.start(t), onExt4(t, f))
 	})
 }
 
@@ -99,21 +116,30 @@ func (f *fixture) survives(t *testing.T, gateway *rig.Gateway, c failing) {
 	if len(f.publisher.open) == 0 {
 		t.Fatalf("it never stopped acknowledging\n%s", gateway.LogTail())
 	}
-	if c.dies {
-		_ = gateway.Ended()
-		mend()
-		gateway = f.start(t)
-	} else {
+	if !c.dies && !c.heals && !c.some {
 		before := len(f.publisher.accepted)
 		f.publisher.load(t.Context(), 900)
-		if n := len(f.publisher.accepted) - before; n > 0 && !c.heals {
+		if n := len(f.publisher.accepted) - before; n > 0 {
 			t.Errorf("%d events were acknowledged while the disk fails", n)
 		}
-		text, err := os.ReadFile(gateway.Log())
-		if err != nil || !bytes.Contains(text, []byte(c.says)) || !bytes.Contains(text, []byte("the store failed")) {
-			t.Errorf("the log does not say %q: %v\n%s", c.says, err, gateway.LogTail())
+	}
+	if c.heals {
+		awaitLog(t, gateway, "the store works again")
+	}
+	if !c.dies {
+		awaitLog(t, gateway, "the store failed", c.says)
+	}
+	if c.stays {
+		if err := gateway.Stop(); err != nil {
+			t.Logf("stopping the gateway while the disk fails: %v", err)
 		}
-		mend()
+	}
+	if c.dies {
+		_ = gateway.Ended()
+	}
+	mend()
+	if c.dies || c.stays {
+		gateway = f.start(t)
 	}
 	defer func() {
 		if err := gateway.Stop(); err != nil {
@@ -135,16 +161,36 @@ func (f *fixture) survives(t *testing.T, gateway *rig.Gateway, c failing) {
 	f.nothingLost(t)
 }
 
-// injected makes system calls fail from the n-th of each thread on; detaching strace puts that right. Syncs fail of every
-// file, so that a store that opens again fails again.
-func injected(calls, what, when string) func(*testing.T, *fixture, *rig.Gateway) func() {
+// awaitLog waits until the log says all of this.
+func awaitLog(t *testing.T, g *rig.Gateway, says ...string) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		text, err := os.ReadFile(g.Log())
+		missing := slices.DeleteFunc(slices.Clone(says), func(s string) bool { return bytes.Contains(text, []byte(s)) })
+		if err == nil && len(missing) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("the log does not say %q: %v\n%s", missing, err, g.LogTail())
+		}
+	}
+}
+
+// injected makes system calls fail, or kill, from the n-th of each thread on; detaching strace puts that right. What is injected is
+// in strace's words. Syncs and renames fail of every file, so that a store that opens again fails again; writes of the logs there
+// are, as the gateway writes to its receiver too.
+func injected(what ...string) func(*testing.T, *fixture, *rig.Gateway) func() {
 	return func(t *testing.T, _ *fixture, g *rig.Gateway) func() {
 		t.Helper()
-		args := []string{
-			"-f", "-qq", "-o", os.DevNull, "-e", "trace=" + calls,
-			"-e", "inject=" + calls + ":" + what + ":when=" + when, "-p", strconv.Itoa(g.PID()),
+		args := []string{"-f", "-qq", "-o", os.DevNull, "-p", strconv.Itoa(g.PID())}
+		var traced []string
+		for _, w := range what {
+			calls, _, _ := strings.Cut(w, ":")
+			traced = append(traced, calls)
+			args = append(args, "-e", "inject="+w)
 		}
-		if calls == "write" { // of these files only: the gateway writes to its receiver too
+		args = append(args, "-e", "trace="+strings.Join(traced, ","))
+		if traced[0] == "write" {
 			args = append(args, logsOf(t, g)...)
 		}
 		cmd := exec.Command("strace", args...) //nolint:noctx // ended by mend
@@ -198,4 +244,53 @@ func full(t *testing.T, f *fixture, g *rig.Gateway) func() {
 	}
 	in("fallocate -l 40m " + f.dir + "/fill 2>/dev/null; head -c 40m /dev/zero > " + f.dir + "/store/fill 2>/dev/null || true")
 	return func() { in("rm " + f.dir + "/store/fill") }
+}
+
+// onExt4 puts the store on a file system in a file, which becomes read-only at an error, as ext4 usually is mounted: the kernel
+// is asked for one. Asking for a remount by hand is no way: it is refused while a file is open for writing. Such a file system
+// is checked and mounted anew before it is written to again, so that its gateway must end first.
+func onExt4(t *testing.T, f *fixture) failing {
+	t.Helper()
+	image, at := filepath.Join(f.dir, "disk"), filepath.Join(f.dir, "store")
+	if err := os.Mkdir(at, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(image, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(image, 256<<20); err != nil {
+		t.Fatal(err)
+	}
+	run(t, "mkfs.ext4", "-q", "-F", image)
+	mount := []string{"-o", "loop,errors=remount-ro", image, at}
+	if out, err := exec.CommandContext(t.Context(), "mount", mount...).CombinedOutput(); err != nil {
+		t.Skipf("SKIP: needs loop devices: %v: %s", err, out)
+	}
+	unmount := func() { _ = exec.Command("umount", at).Run() } //nolint:noctx // also at the end
+	t.Cleanup(unmount)
+	device, err := exec.CommandContext(t.Context(), "findmnt", "-n", "-o", "SOURCE", at).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	trigger := filepath.Join("/sys/fs/ext4", filepath.Base(strings.TrimSpace(string(device))), "trigger_fs_error")
+	if _, err := os.Stat(trigger); err != nil {
+		t.Skipf("SKIP: this kernel makes no errors for tests: %v", err)
+	}
+	return failing{
+		begin: func(t *testing.T, _ *fixture, _ *rig.Gateway) func() {
+			t.Helper()
+			if err := os.WriteFile(trigger, []byte("a test wants it"), 0o200); err != nil {
+				t.Fatal(err)
+			}
+			return func() {
+				run(t, "umount", at)
+				if err := exec.CommandContext(t.Context(), "e2fsck", "-fy", image).Run(); err != nil {
+					t.Logf("the file system was mended: %v", err)
+				}
+				run(t, "mount", mount...)
+			}
+		},
+		says:  "read-only file system",
+		stays: true,
+	}
 }

@@ -29,6 +29,8 @@ type receiver struct {
 	addr string
 	away atomic.Bool // it answers 503 and remembers nothing
 
+	broken503, limited atomic.Int64 // requests to /broken, which answers 503, and to /limited
+
 	mu       sync.Mutex // guards all below; written by request handlers
 	life     int
 	open     int // connections
@@ -65,6 +67,15 @@ func startReceiver(t *testing.T, cert rig.Certificate) *receiver {
 func (r *receiver) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if r.away.Load() {
 		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	switch req.URL.Path {
+	case "/broken":
+		r.broken503.Add(1)
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	case "/limited":
+		r.limited.Add(1)
 		return
 	}
 	attempt, err := strconv.Atoi(req.Header.Get("X-AtoShip-Attempt"))

@@ -3,10 +3,12 @@ package crash
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -14,6 +16,7 @@ import (
 	"time"
 
 	"github.com/atoship/caddy-webhooks/delivery/httpapi/client"
+	"github.com/atoship/caddy-webhooks/examples/internal/rig"
 )
 
 // So many configurations are loaded one after another under load, ten times as fast as one hundred a minute.
@@ -22,14 +25,49 @@ const (
 	reloadEvery = 60 * time.Millisecond
 )
 
+// besides are two endpoints that no reload changes: one is down, with a breaker that opens for an hour, and one may get ten
+// requests at once and ten more in an hour.
+const besides = `
+		endpoint down {
+			url https://%[1]s/broken
+			secret whsec_Y3Jhc2ggdGVzdCBzZWNyZXQgMDAwMDAwMDAwMDAwMDE=
+			events down.*
+			concurrency 1
+			retry 1m
+			breaker {
+				failures 3
+				open 1h
+			}
+			tls {
+				trust_pool file %[2]s
+			}
+		}
+		endpoint limited {
+			url https://%[1]s/limited
+			secret whsec_Y3Jhc2ggdGVzdCBzZWNyZXQgMDAwMDAwMDAwMDAwMDE=
+			events limited.*
+			rate_limit 20/h burst 10
+			tls {
+				trust_pool file %[2]s
+			}
+		}
+`
+
+const (
+	burst   = 10 // of the limited endpoint
+	refills = 6 * time.Minute
+)
+
 // TestReloadsUnderLoadLoseAndRepeatNothing changes the configuration again and again while events are published. Each event
-// must arrive, and once: nobody crashed.
+// must arrive, and once: nobody crashed. What no reload changes keeps its state.
 func TestReloadsUnderLoadLoseAndRepeatNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIP: reloads the real gateway for seconds; run without -short")
 	}
 	t.Parallel()
 	f := setup(t)
+	f.addBesides(t)
+	began := time.Now()
 	gateway := f.start(t)
 	defer func() {
 		if err := gateway.Stop(); err != nil {
@@ -43,6 +81,8 @@ func TestReloadsUnderLoadLoseAndRepeatNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	probe := f.useUp(t)
+	tries := f.receiver.broken503.Load()
 	done := make(chan error, 1)
 	go func() { done <- f.reload(t.Context(), text) }()
 	for round := 0; ; round++ {
@@ -61,6 +101,69 @@ func TestReloadsUnderLoadLoseAndRepeatNothing(t *testing.T) {
 	f.nothingLost(t)
 	f.fewRepeats(t)
 	f.everythingLogged(t)
+	if now := f.breaker(t); now != probe {
+		t.Errorf("the breaker of an endpoint that no reload changed is %+v, was %+v", now, probe)
+	}
+	if n := f.receiver.broken503.Load() - tries; n > 0 {
+		t.Errorf("%d requests to an endpoint whose breaker is open", n)
+	}
+	if n, most := f.receiver.limited.Load(), burst+int64(time.Since(began)/refills); n > most {
+		t.Errorf("%d requests to an endpoint that may get %d: reloads refill its rate limit", n, most)
+	}
+}
+
+// addBesides adds two endpoints to the configuration, and leaves their events to them.
+func (f *fixture) addBesides(t *testing.T) {
+	t.Helper()
+	text, err := os.ReadFile(f.config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = bytes.Replace(text, []byte("events *"), []byte("events load.*"), 1)
+	more := fmt.Sprintf(besides, f.receiver.addr, f.certFile)
+	text = bytes.Replace(text, []byte("		endpoint receiver"), []byte(more+"		endpoint receiver"), 1)
+	if err := os.WriteFile(f.config, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// breakerView is what the API shows of a breaker.
+type breakerView struct {
+	State   string `json:"state"`
+	ProbeAt string `json:"probe_at"`
+}
+
+func (f *fixture) breaker(t *testing.T) breakerView {
+	t.Helper()
+	var ep struct {
+		Breaker breakerView `json:"breaker"`
+	}
+	if err := rig.Get(t.Context(), f.publisher.client, "http://"+f.admin+"/webhooks/endpoints/down", &ep); err != nil {
+		t.Fatal(err)
+	}
+	return ep.Breaker
+}
+
+// useUp publishes to both until one's breaker is open and the other's burst is used up.
+func (f *fixture) useUp(t *testing.T) breakerView {
+	t.Helper()
+	for i := range 40 {
+		for _, kind := range []string{"down", "limited"} {
+			body := fmt.Appendf(nil, `{"event":"%s.tick","id":"evt_%s_%d","timestamp":"2024-01-15T10:30:00Z","data":{}}`, kind, kind, i)
+			if status, answer, err := rig.Post(t.Context(), f.publisher.client, f.publisher.url, body); err != nil || status != http.StatusAccepted {
+				t.Fatalf("%d %s, %v", status, answer, err)
+			}
+		}
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		b := f.breaker(t)
+		if b.State == "open" && b.ProbeAt != "" && f.receiver.limited.Load() >= burst {
+			return b
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("breaker %+v, %d requests to the limited endpoint", b, f.receiver.limited.Load())
+		}
+	}
 }
 
 // reload loads configurations that each differ from the one before.
@@ -76,8 +179,18 @@ func (f *fixture) reload(ctx context.Context, text []byte) error {
 	return nil
 }
 
-// load loads the n-th configuration.
-func (f *fixture) load(ctx context.Context, text []byte, n int) error {
+// load loads the n-th configuration. The one before may have closed the connection with the request unserved; loading a
+// configuration twice changes nothing.
+func (f *fixture) load(ctx context.Context, text []byte, n int) (err error) {
+	for range 5 {
+		if err = f.loadOnce(ctx, text, n); !errors.As(err, new(*url.Error)) {
+			break
+		}
+	}
+	return err
+}
+
+func (f *fixture) loadOnce(ctx context.Context, text []byte, n int) error {
 	changed := bytes.Replace(text, []byte("concurrency 16"), fmt.Appendf(nil, "concurrency %d", 8+n%8), 1)
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+f.admin+"/load", bytes.NewReader(changed))
 	if err != nil {

@@ -412,3 +412,27 @@ func TestNoStepOfAnOpeningLeavesARefusedStore(t *testing.T) {
 		}
 	}
 }
+
+// TestNobodyFailsWithoutACompanionOfSYNCED wants commits to go on when SYNCED.now cannot be written, and what SYNCED says at the end.
+func TestNobodyFailsWithoutACompanionOfSYNCED(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, false)
+	b.disk.set(noSpace(func(op errorfs.Op) bool { return strings.HasSuffix(op.Path, "SYNCED.now") }))
+	for i := range 20 {
+		if err := b.append(fmt.Sprint("e", i), 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if b.disk.hits.Load() == 0 {
+		t.Fatal("nobody wanted to write it")
+	}
+	if err := b.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	all := files(t, b.mem)
+	log := newestLog(all)
+	writeFile(t, b.mem, log, all[log][:len(all[log])-1])
+	if _, err := embedded.Open(t.Context(), embedded.Options{Dir: dir, FS: b.mem}); err == nil || !strings.Contains(err.Error(), log) {
+		t.Errorf("error %v, want one about %s", err, log)
+	}
+}

@@ -9,7 +9,8 @@
 //
 // A seed is a history: three lives of the gateway, one after another, on one disk. A life opens the store, recovers, and
 // then does what its seed says: accept alone and in batches, first tries, retries, failover, ordering keys, held routes and
-// reloads that decide them, pause and resume, cancelling, hours in which things expire and are deleted, an orderly stop,
+// reloads that decide them or take an endpoint away, pause and resume, cancelling,
+// redelivering, replays of an event and of ranges, some of them stopped, hours in which things expire and are deleted, an orderly stop,
 // and now and then a disk that fails for a moment. Before each change of the disk a copy of it is taken as a power cut
 // would leave it. The next life begins on one of these copies, so that recovery is cut off as well.
 //
@@ -23,7 +24,7 @@
 //
 //   - every accepted event is there with the deliveries it was promised, each delivered, exhausted or cancelled for a reason
 //     that is on record, unless retention was due to delete it;
-//   - there is nothing that nobody published, and nothing twice;
+//   - there is nothing that nobody published, and nothing twice; replays make what they promised, and each repeats nothing;
 //   - what was delivered, cancelled or paused before the cut still is, and nothing that had ended is tried again;
 //   - every request that an endpoint saw is an attempt on record: with its outcome, or as "unknown";
 //   - deliveries of one ordering key came one after another, in the order in which they were accepted;

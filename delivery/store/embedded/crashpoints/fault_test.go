@@ -75,6 +75,8 @@ func TestMistakesAreFound(t *testing.T) {
 		{"a cancellation that is not made", with(func(s *mistakes) { s.noCancel = true })},
 		{"a retention that comes too early", with(func(s *mistakes) { s.early = true })},
 		{"a pause that is not written", with(func(s *mistakes) { s.noState = true })},
+		{"a redelivery that is not made", with(func(s *mistakes) { s.extend = notMade })},
+		{"a replay that does not know what it made", with(func(s *mistakes) { s.extend = madeTwice })},
 	}
 	for _, c := range cases[:min(mistaken, len(cases))] {
 		t.Run(c.name, func(t *testing.T) {
@@ -122,6 +124,7 @@ type mistakes struct {
 
 	settle   func(*delivery.Settlement)
 	accept   func(*delivery.Accept)
+	extend   func(delivery.Store, []delivery.Extension) ([]delivery.Extended, error)
 	noCancel bool
 	early    bool
 	noState  bool
@@ -172,6 +175,34 @@ func (m *mistakes) Append(ctx context.Context, batch []delivery.Accept) ([]deliv
 		}
 	}
 	return m.Store.Append(ctx, batch)
+}
+
+func notMade(_ delivery.Store, batch []delivery.Extension) ([]delivery.Extended, error) {
+	out := make([]delivery.Extended, len(batch))
+	for i, x := range batch {
+		out[i].Delivery = x.Delivery
+		out[i].Delivery.ID, out[i].Delivery.Event = fmt.Sprint("dlv_", x.Delivery.Replay, i), &delivery.Event{Seq: x.Seq}
+	}
+	return out, nil
+}
+
+// madeTwice makes each delivery under two names.
+func madeTwice(s delivery.Store, batch []delivery.Extension) ([]delivery.Extended, error) {
+	for _, x := range batch {
+		d := *x.Delivery
+		d.Replay += "x"
+		if _, err := s.Extend(context.Background(), []delivery.Extension{{Seq: x.Seq, Delivery: &d}}); err != nil {
+			return nil, err
+		}
+	}
+	return s.Extend(context.Background(), batch)
+}
+
+func (m *mistakes) Extend(ctx context.Context, batch []delivery.Extension) ([]delivery.Extended, error) {
+	if m.extend == nil {
+		return m.Store.Extend(ctx, batch)
+	}
+	return m.extend(m.Store, batch)
 }
 
 func (m *mistakes) Cancel(ctx context.Context, id string) (delivery.State, error) {

@@ -55,10 +55,12 @@ type reply struct {
 
 // order is what an operator asked for, and whether the answer was yes.
 type order struct {
-	what   string // "pause", "resume", "cancel"
-	target string // endpoint or delivery id
+	what   string // "pause", "resume", "cancel", "cancel all", "redeliver", "replay event", "replay", "stop replay"
+	target string // endpoint, delivery, event or replay id
 	done   bool   // otherwise it was only asked, or it failed
 	state  delivery.State
+	at     time.Time // of the answer
+	made   []*delivery.Delivery
 }
 
 func (l *ledger) publish(p published) (sent int) {

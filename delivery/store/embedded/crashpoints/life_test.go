@@ -156,8 +156,12 @@ func (l *life) pause() time.Duration {
 
 func (l *life) step() {
 	switch n := l.rng.IntN(100); {
-	case n < 45:
+	case n < 39:
 		l.publish(1 + l.rng.IntN(1+l.rng.IntN(5)))
+	case n < 43:
+		l.again()
+	case n < 45:
+		l.replay()
 	case n < 50:
 		l.sendAgain()
 	case n < 54:

@@ -125,9 +125,9 @@ func (v *verifier) checkEnds() {
 			}
 		case delivery.Exhausted:
 			last := rec.Transitions[len(rec.Transitions)-1]
-			if d.Reason == delivery.ReasonExpired && last.At.Sub(d.Event.Accepted) < expire ||
+			if d.Reason == delivery.ReasonExpired && last.At.Sub(d.Since()) < expire ||
 				d.Reason == delivery.ReasonSchedule && int(d.Spent) != 1<<len(d.Chain)-1 {
-				v.Errorf("%s is exhausted, reason %s, after %v: %+v", id, d.Reason, last.At.Sub(d.Event.Accepted), d.Progress)
+				v.Errorf("%s is exhausted, reason %s, after %v: %+v", id, d.Reason, last.At.Sub(d.Since()), d.Progress)
 			}
 		case delivery.Cancelled:
 			if !v.cancelAsked(d.Event.ID, d.Chain[0]) {
