@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -117,4 +118,18 @@ func adapted(config []byte, file, name string) ([]byte, error) {
 func (o *offline) event(src []byte) (*rules.Event, error) {
 	intake := delivery.Intake{Environments: o.app.Environment}
 	return intake.RuleEvent(src, time.Now())
+}
+
+// unknownType says that an event's type is not in the catalog; "" if it is, or there is none.
+func (o *offline) unknownType(typ string) string {
+	if len(o.types) == 0 || slices.Contains(o.types, typ) || strings.HasPrefix(typ, delivery.NoticePrefix) {
+		return ""
+	}
+	note := "note: ingest would refuse this event, as there is no event type " + typ + " in the catalog"
+	for _, known := range o.types {
+		if near(typ, known) {
+			return note + "; did you mean " + known + "?"
+		}
+	}
+	return note
 }

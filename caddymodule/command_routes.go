@@ -73,6 +73,9 @@ is a quiet no; an error is what on_error is about.`,
 			if err := o.set.Known(names...); err != nil {
 				return err
 			}
+			if note := o.unknownType(ev.Type); note != "" {
+				cmd.PrintErrln(note)
+			}
 			return show(cmd, o.set.Explain(ev, names...))
 		},
 	}

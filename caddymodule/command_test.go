@@ -144,6 +144,22 @@ func TestRoutesExplain(t *testing.T) {
 	}
 }
 
+func TestRoutesExplainTellsOfATypeThatIngestWouldRefuse(t *testing.T) {
+	t.Parallel()
+	catalog := writeFile(t, "events.json", `{"events":[{"type":"label.created"}]}`)
+	file := writeFile(t, "Caddyfile", strings.Replace(routedCaddyfile, "environment production sandbox", "environment production sandbox\n\t\tcatalog "+catalog, 1))
+	for typ, want := range map[string]string{
+		"label.craeted":        "note: ingest would refuse this event, as there is no event type label.craeted in the catalog; did you mean label.created?",
+		"label.created":        "",
+		"webhooks.dead_letter": "",
+	} {
+		out, err := runCommand(t, "", "routes", "explain", "--config", file, "--event", `{"event":"`+typ+`","data":{}}`)
+		if err != nil || !strings.Contains(out, want) || want == "" && strings.Contains(out, "note: ") {
+			t.Errorf("%s: %v\n%s", typ, err, out)
+		}
+	}
+}
+
 func TestRoutesExplainRefuses(t *testing.T) {
 	t.Parallel()
 	good := writeFile(t, "Caddyfile", routedCaddyfile)

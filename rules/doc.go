@@ -114,7 +114,8 @@
 // been meant (lint.go), by reasoning about conditions that is sound and not
 // complete (logic.go), and [Compare] says which events two sets treat
 // differently (diff.go). With [Config.Shapes], paths that no payload has are
-// mistakes (shapes.go).
+// mistakes (shapes.go), in what computes values beside the rules as well
+// ([PathChecker]).
 //
 // # Transforms
 //
