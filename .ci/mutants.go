@@ -43,7 +43,7 @@ var mutants = []mutant{
 	{"access.go", "only the first environment is indexed", "range s.environments {", "range s.environments[:1] {"},
 	{"funcs.go", "the start of a regular expression is found in any case", "l.Flags&syntax.FoldCase != 0", "l.Flags&syntax.FoldCase > 1<<15"},
 	{"funcs.go", "a regular expression need not begin at the beginning", "re.Sub[0].Op != syntax.OpBeginText", "re.Sub[0].Op == syntax.OpNoMatch"},
-	{"match.go", "a value of another type is passed by where a start is wanted", "m.all(&o.starts.nodes)\n\t\tm.all(&o.ends.nodes)\n\t}\n\tif v.kind == kindNumber", "m.all(&o.ends.nodes)\n\t}\n\tif v.kind == kindNumber"},
+	{"match.go", "a value of another type is passed by where a start is wanted", "m.all(&o.starts.nodes)\n\t\tm.all(&o.ends.nodes)\n\t\tm.needles", "m.all(&o.ends.nodes)\n\t\tm.needles"},
 	{"match.go", "a value of another type is passed by where a limit is set", "m.bounds(o.above)\n\t\tm.bounds(o.below)\n\t}\n\tif v.kind == kindBool", "m.bounds(o.below)\n\t}\n\tif v.kind == kindBool"},
 	{"match.go", "a value of another type is passed by where true is wanted", "} else {\n\t\tm.walk(o.set)\n\t}", "}"},
 	{"match.go", "a value of another type is passed by where a list is wanted", "if !isList {\n\t\tm.all(&l.nodes)\n\t\treturn", "if !isList {\n\t\treturn"},
