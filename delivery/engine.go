@@ -31,19 +31,20 @@ type Engine struct {
 	mu    sync.RWMutex
 	lanes map[string]*lane // guarded by mu; created when an endpoint is first seen
 
-	clock   *clock
-	fair    *gate.Fair[*lane] // max_in_flight, its parts, and the global rate
-	turns   turns
-	window  windowBudget
-	settler *settler
-	workers workers
-	tests   atomic.Int64 // test events and checks under way
-	checked checkTimes
-	feed    feed
-	pulse   pulse
-	uses    routeUses
-	notices chan Notice // bounded; see Notify
-	audited atomic.Pointer[Audit]
+	clock    *clock
+	fair     *gate.Fair[*lane] // max_in_flight, its parts, and the global rate
+	turns    turns
+	window   windowBudget
+	settler  *settler
+	workers  workers
+	tests    atomic.Int64 // test events and checks under way
+	checked  checkTimes
+	feed     feed
+	pulse    pulse
+	uses     routeUses
+	activity activity
+	notices  chan Notice // bounded; see Notify
+	audited  atomic.Pointer[Audit]
 
 	// intake counts Accepts under way; closed is set under its lock, so Shutdown knows when the last one left.
 	intake struct {
@@ -81,9 +82,9 @@ func Open(ctx context.Context, c Config) (*Engine, error) {
 		lanes:        make(map[string]*lane),
 		shutdownDone: make(chan struct{}),
 	}
-	e.obs = Observers{&e.pulse, &e.feed}
+	e.obs = Observers{&e.pulse, &e.activity, &e.feed}
 	if c.Observer != nil {
-		e.obs = Observers{&e.pulse, &e.feed, c.Observer}
+		e.obs = Observers{&e.pulse, &e.activity, &e.feed, c.Observer}
 	}
 	if e.log == nil {
 		e.log = slog.Default()

@@ -11,6 +11,12 @@ func PlanWith(p *Plan) *Plan { return p.with(p.Endpoints, p.Router) }
 // Lanes counts the lanes there are.
 func (e *Engine) Lanes() int { return len(e.allLanes()) }
 
+// Tallies counts the endpoints whose attempts are counted.
+func (e *Engine) Tallies() (n int) {
+	e.activity.known.Range(func(any, any) bool { n++; return true })
+	return n
+}
+
 // RestIdleLanes lets lanes go as if it were that time.
 func (e *Engine) RestIdleLanes(now time.Time) { e.restIdleLanes(now) }
 

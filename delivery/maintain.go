@@ -28,6 +28,7 @@ func (e *Engine) maintain() {
 			e.prune(plan, now)
 		}
 		e.restIdleLanes(now)
+		e.activity.forget(now)
 	}
 }
 

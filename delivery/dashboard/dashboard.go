@@ -1,7 +1,7 @@
 // Package dashboard is the page in front of the management API: static files and a session. Everything it shows comes from the
 // API, with the access of whoever looks at it, so it can do nothing that the API would not do for them.
 //
-// The files are plain ES modules without a build step or a dependency: about 25 kB compressed. They make every piece of the page
+// The files are plain ES modules without a build step or a dependency: about 32 kB compressed. They make every piece of the page
 // by DOM calls and read no HTML, so that nothing a publisher or a receiver says can become markup; the content security policy
 // forbids inline scripts and styles besides.
 //
@@ -10,6 +10,9 @@
 // A browser shows a token once and gets a cookie: the token and an end, sealed (AES-256-GCM) under a key that this process drew
 // when it started. With each request the token is taken out again and goes to the API as if it had come in a header, so a token
 // that is revoked ends its sessions, a restart ends all of them, a reload none, and there is nothing to store or to bound.
+//
+// A customer who comes by a portal link has no session: the tab keeps the link's token, in a frame of another site too, and
+// sends it in a header; see static/api.js.
 package dashboard
 
 import (

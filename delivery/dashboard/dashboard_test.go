@@ -98,6 +98,16 @@ func TestPagesAreSmallAndHoldNoInlineScriptNorOtherHosts(t *testing.T) {
 	}
 }
 
+func TestEveryModuleIsLoadedAtOnce(t *testing.T) {
+	t.Parallel()
+	index := string(files()["index.html"].plain)
+	for name := range files() {
+		if strings.HasSuffix(name, ".js") && !strings.Contains(index, `"modulepreload" href="static/`+name+`"`) && !strings.Contains(index, `src="static/`+name+`"`) {
+			t.Errorf("index.html does not preload %s: it would be found only when another has been read", name)
+		}
+	}
+}
+
 func TestEveryModuleThatIsImportedIsThere(t *testing.T) {
 	t.Parallel()
 	from := regexp.MustCompile(`from "([^"]+)"`)
@@ -150,6 +160,11 @@ func TestATokenShownOnceOpensASessionThatActsWithItsAccess(t *testing.T) {
 	r.AddCookie(c)
 	if w := serve(h, r, "/session"); w.Code != 200 || !strings.Contains(w.Body.String(), `"signed_in":true`) {
 		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	bearing := httptest.NewRequest("GET", "/webhooks/session", nil)
+	bearing.Header.Set("Authorization", "Bearer secret")
+	if w := serve(h, bearing, "/session"); w.Code != 200 || !strings.Contains(w.Body.String(), `"signed_in":false`) {
+		t.Errorf("a token of its own is no session to end: %d %s", w.Code, w.Body)
 	}
 	authorized := Authorize(r)
 	if authorized.Header.Get("Authorization") != "Bearer secret" || authorized.Header.Get("Cookie") != "" || r.Header.Get("Authorization") != "" {

@@ -98,7 +98,8 @@ func (h *Handler) session(w http.ResponseWriter, r *http.Request, base string) {
 	}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
-		h.here(w, Authorize(r))
+		as := Authorize(r)
+		h.here(w, as, as != r)
 	case http.MethodPost:
 		h.signIn(w, r, base)
 	case http.MethodDelete:
@@ -110,14 +111,14 @@ func (h *Handler) session(w http.ResponseWriter, r *http.Request, base string) {
 	}
 }
 
-func (h *Handler) here(w http.ResponseWriter, r *http.Request) {
+// here tells who makes a request; inSession, that its token came from the cookie.
+func (h *Handler) here(w http.ResponseWriter, r *http.Request, inSession bool) {
 	access, p := h.Who(w, r)
 	if p != nil {
 		p.Write(w)
 		return
 	}
-	_, err := r.Cookie(cookieName) // Authorize takes it away when it counts
-	answer(w, sessionView{access.Tenant, access.Role.String(), h.SignsIn && err != nil && r.Header.Get("Authorization") != ""})
+	answer(w, sessionView{access.Tenant, access.Role.String(), h.SignsIn && inSession})
 }
 
 func (h *Handler) signIn(w http.ResponseWriter, r *http.Request, base string) {

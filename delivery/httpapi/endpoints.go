@@ -28,6 +28,8 @@ type endpointView struct {
 	Concurrency  concurrencyView `json:"concurrency"`
 	RateLimit    string          `json:"rate_limit,omitempty"`
 	Backups      []string        `json:"backups"`
+	// Pending counts the deliveries of which it is the primary and that have not ended, wherever they wait.
+	Pending uint64 `json:"pending"`
 	// NextDue is when the first of what waits in the store falls due, or earlier.
 	NextDue moment `json:"next_due,omitzero"`
 	// The rest is of endpoints made by API. Settings are shown for one only, with "…" where a credential stands.
@@ -69,7 +71,7 @@ type concurrencyView struct {
 func viewEndpoint(s *delivery.EndpointStatus) endpointView {
 	v := endpointView{
 		ID: s.Name, Source: "config", State: "active", Backups: []string{},
-		FailingSince: moment{s.State.FailingSince}, NextDue: moment{s.NextDue},
+		FailingSince: moment{s.State.FailingSince}, Pending: s.Pending, NextDue: moment{s.NextDue},
 		Breaker:     breakerView{State: s.Breaker.String(), ProbeAt: moment{s.Probe}, Probing: s.Probing},
 		Concurrency: concurrencyView{Now: s.Slots, InFlight: s.InFlight},
 	}
@@ -108,13 +110,20 @@ func viewEndpoint(s *delivery.EndpointStatus) endpointView {
 	return v
 }
 
-// endpoints lists by name; the cursor is the last name of the page before.
+// endpoints lists by name, with failing=true those that fail; the cursor is the last name of the page before.
 func (*API) endpoints(_ context.Context, c *call) (any, error) {
-	q, limit, p := pageQuery(c.Request)
+	q, limit, p := pageQuery(c.Request, "failing")
 	if p != nil {
 		return nil, p
 	}
 	all := c.gateway.Endpoints()
+	switch q["failing"] {
+	case "":
+	case "true":
+		all = slices.DeleteFunc(all, func(s delivery.EndpointStatus) bool { return !ails(&s) })
+	default:
+		return nil, badParameter("failing", "is true, or left out")
+	}
 	after := q["cursor"]
 	from, found := slices.BinarySearchFunc(all, after, func(s delivery.EndpointStatus, name string) int { return strings.Compare(s.Name, name) })
 	if found {
@@ -129,6 +138,12 @@ func (*API) endpoints(_ context.Context, c *call) (any, error) {
 		page.Next = all[limit-1].Name
 	}
 	return page, nil
+}
+
+// ails tells that something is wrong with an endpoint: it is disabled or not possible, its breaker is not closed, or all that
+// was tried lately failed.
+func ails(s *delivery.EndpointStatus) bool {
+	return s.State.Disabled != "" || s.Breaker != gate.StateClosed || !s.State.FailingSince.IsZero() || s.Endpoint == nil && s.Managed != nil
 }
 
 func (*API) endpoint(_ context.Context, c *call) (any, error) {

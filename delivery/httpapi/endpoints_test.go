@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -99,9 +101,9 @@ func TestEndpointsAreListedByNamePageByPageWithoutSecrets(t *testing.T) {
 	o.all[1].Hold = gate.Hold{Reason: gate.ReasonPaused}
 	code, _, body := do(o.api(), get("/endpoints?limit=2"))
 	want := `{"items":[{"id":"a","source":"config","url":"https://h.example/in?token=…&v=…","state":"active","breaker":{"state":"closed"},` +
-		`"concurrency":{"limit":16,"now":2,"in_flight":0},"rate_limit":"10/s burst 3","backups":["spare"]},` +
+		`"concurrency":{"limit":16,"now":2,"in_flight":0},"rate_limit":"10/s burst 3","backups":["spare"],"pending":0},` +
 		`{"id":"b","source":"config","url":"https://h.example/in?token=…&v=…","state":"paused","hold":{"reason":"paused"},"breaker":{"state":"closed"},` +
-		`"concurrency":{"limit":16,"now":2,"in_flight":0},"rate_limit":"10/s burst 3","backups":["spare"]}],"next":"b"}` + "\n"
+		`"concurrency":{"limit":16,"now":2,"in_flight":0},"rate_limit":"10/s burst 3","backups":["spare"],"pending":0}],"next":"b"}` + "\n"
 	if code != http.StatusOK || body != want {
 		t.Errorf("status %d\n got %s\nwant %s", code, body, want)
 	}
@@ -112,6 +114,41 @@ func TestEndpointsAreListedByNamePageByPageWithoutSecrets(t *testing.T) {
 	}
 	if err := json.Unmarshal([]byte(body), &page); err != nil || len(page.Items) != 1 || page.Items[0].ID != "c" || page.Items[0].State != "removed" || page.Next != "" {
 		t.Errorf("the second page is %s, %v", body, err)
+	}
+}
+
+func TestEndpointsThatFailAreListedByThemselves(t *testing.T) {
+	t.Parallel()
+	o := &operated{}
+	for i, ail := range []func(*delivery.EndpointStatus){
+		func(*delivery.EndpointStatus) {},
+		func(s *delivery.EndpointStatus) { s.State.Paused = true },
+		func(s *delivery.EndpointStatus) { s.State.Disabled = delivery.DisabledFailing },
+		func(s *delivery.EndpointStatus) { s.Breaker = gate.StateOpen },
+		func(s *delivery.EndpointStatus) { s.Breaker = gate.StateHalfOpen },
+		func(s *delivery.EndpointStatus) { s.State.FailingSince = time.Now() },
+		func(s *delivery.EndpointStatus) {
+			s.Endpoint, s.Managed = nil, &delivery.Managed{Problem: "no such egress"}
+		},
+		func(s *delivery.EndpointStatus) { s.Endpoint = nil }, // removed, as somebody wanted
+	} {
+		s := statusOf(strconv.Itoa(i))
+		ail(&s)
+		o.all = append(o.all, s)
+	}
+	_, _, body := do(o.api(), get("/endpoints?failing=true"))
+	var page struct {
+		Items []struct{ ID string }
+	}
+	if err := json.Unmarshal([]byte(body), &page); err != nil {
+		t.Fatal(err)
+	}
+	var ids []string
+	for _, e := range page.Items {
+		ids = append(ids, e.ID)
+	}
+	if !slices.Equal(ids, []string{"2", "3", "4", "5", "6"}) {
+		t.Errorf("failing are %v: %s", ids, body)
 	}
 }
 
@@ -127,7 +164,7 @@ func TestAnEndpointShowsWhyItIsHeld(t *testing.T) {
 	want := `{"id":"a","source":"config","url":"https://h.example/in?token=…&v=…","state":"disabled","hold":{"reason":"disabled"},` +
 		`"disabled":{"reason":"failing","at":"2026-11-23T08:00:00.000Z"},"failing_since":"2026-11-23T07:00:00.000Z",` +
 		`"breaker":{"state":"open","probe_at":"2026-11-23T08:00:30.000Z"},"concurrency":{"limit":16,"now":2,"in_flight":0},` +
-		`"rate_limit":"10/s burst 3","backups":["spare"]}` + "\n"
+		`"rate_limit":"10/s burst 3","backups":["spare"],"pending":0}` + "\n"
 	if body != want {
 		t.Errorf("got  %s\nwant %s", body, want)
 	}
@@ -158,6 +195,7 @@ func TestOperatingIsRefused(t *testing.T) {
 		"a GET":                              {get("/endpoints/a/pause"), nil, http.StatusMethodNotAllowed},
 		"a page of another origin":           {foreign, nil, http.StatusForbidden},
 		"a limit that is no number":          {get("/endpoints?limit=many"), nil, http.StatusBadRequest},
+		"failing that is neither":            {get("/endpoints?failing=maybe"), nil, http.StatusBadRequest},
 		"a parameter that there is not":      {get("/endpoints/a?verbose=1"), nil, http.StatusBadRequest},
 		"an endpoint to be shown that isn't": {get("/endpoints/b"), nil, http.StatusNotFound},
 	} {

@@ -354,6 +354,20 @@ func TestEveryRowOfTheAPIAnswersTheClient(t *testing.T) {
 		"attempts": func() (any, error) {
 			return c.Attempts(ctx, client.AttemptFilter{Endpoint: e.ID, Status: "2xx", Outcome: "delivered"}, client.Page{})
 		},
+		"activity": func() (any, error) {
+			a, err := c.Activity(ctx, e.ID)
+			if err == nil && (a.Deliveries["delivered"] < 1 || len(a.Steps) != delivery.ActivitySteps || a.Steps[len(a.Steps)-1].Succeeded+a.Steps[len(a.Steps)-2].Succeeded != 1) {
+				err = errors.New("that is not what was done")
+			}
+			return a, err
+		},
+		"failing endpoints": func() (any, error) {
+			list, err := c.FailingEndpoints(ctx, client.Page{})
+			if err == nil && len(list.Items) != 0 {
+				err = errors.New("nothing fails")
+			}
+			return list, err
+		},
 		"stats":   func() (any, error) { return c.Stats(ctx) },
 		"catalog": func() (any, error) { return c.Catalog(ctx) },
 		"egress":  func() (any, error) { return c.Egress(ctx) },

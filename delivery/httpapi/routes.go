@@ -13,7 +13,7 @@ func (a *API) routes() []*route {
 	const conflict, failed, missing = http.StatusConflict, http.StatusPreconditionFailed, http.StatusPreconditionRequired
 	return append(append(a.replayRoutes(), a.upkeepRoutes()...), []*route{
 		{pattern: "GET /endpoints", do: a.endpoints, doc: doc{
-			summary: "List endpoints by id", query: listing(), answer: endpointPageView{},
+			summary: "List endpoints by id; failing=true those that something is wrong with", query: listing("failing"), answer: endpointPageView{},
 		}},
 		{pattern: "POST /endpoints", do: a.createEndpoint, doc: doc{
 			summary: "Make an endpoint; its secrets are shown here", body: settingsBody{}, needed: true,
@@ -46,6 +46,10 @@ func (a *API) routes() []*route {
 		}},
 		{pattern: "GET /stats", do: plainly(a.stats), global: true, doc: doc{summary: "Count what is kept", answer: statsView{}}},
 		{pattern: "GET /pulse", do: plainly(a.pulse), global: true, doc: doc{summary: "Show the last hour by the minute", answer: pulseView{}}},
+		{pattern: "GET /activity", do: plainly(a.activity), doc: doc{
+			summary: "Show what the caller's endpoints, or one, did in the last day and have before them", query: []string{"endpoint"}, answer: activityView{},
+			refuses: []int{http.StatusNotFound},
+		}},
 		{pattern: "GET /stream", do: a.stream, doc: doc{
 			summary: "Follow what happens, as server-sent events", query: []string{"endpoint", "type", "tenant"},
 			answer: eventStreamText, refuses: []int{http.StatusTooManyRequests},

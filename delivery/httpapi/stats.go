@@ -35,10 +35,7 @@ func (*API) stats(ctx context.Context, g Gateway, r *http.Request) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	v := statsView{Events: s.Events, Deliveries: map[string]uint64{
-		delivery.Pending.String(): s.Pending, delivery.Delivered.String(): s.Delivered,
-		delivery.Exhausted.String(): s.Exhausted, delivery.Cancelled.String(): s.Cancelled,
-	}}
+	v := statsView{Events: s.Events, Deliveries: byState(s.Counts)}
 	if s.Audit != nil {
 		lost := s.Audit.Lost()
 		v.Lost = &lost

@@ -17,6 +17,8 @@ type Watcher interface {
 	Follow(cursor string, wants func(*delivery.FeedItem) bool) (*delivery.Follower, error)
 	// Pulse tells what happened in the last hour, by the minute.
 	Pulse() []delivery.PulseMinute
+	// Activity tells what the endpoints of which of answers true did and have before them.
+	Activity(ctx context.Context, of func(endpoint string) bool) (delivery.Activity, error)
 	// RouteUse tells what a route did since the gateway started.
 	RouteUse(name string) delivery.RouteUse
 }

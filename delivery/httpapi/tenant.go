@@ -129,6 +129,15 @@ func (g *tenantGateway) Follow(cursor string, wants func(*delivery.FeedItem) boo
 // Pulse is for those who see all tenants.
 func (*tenantGateway) Pulse() []delivery.PulseMinute { return nil }
 
+// Activity sums up the tenant's endpoints.
+func (g *tenantGateway) Activity(ctx context.Context, of func(endpoint string) bool) (delivery.Activity, error) {
+	own := make(map[string]bool)
+	for _, s := range g.Endpoints() {
+		own[s.Name] = true
+	}
+	return g.whole.Activity(ctx, func(name string) bool { return own[name] && of(name) })
+}
+
 // RouteUse is for those who see all tenants.
 func (*tenantGateway) RouteUse(string) delivery.RouteUse { return delivery.RouteUse{} }
 

@@ -9,11 +9,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"html"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -26,7 +28,7 @@ const caddyfile = `{
 	auto_https off
 	skip_install_trust
 	webhooks {
-		store embedded %[1]s/store
+		store embedded %[4]s/store
 		secret_key {env.WEBHOOKS_KEY}
 		catalog %[2]s
 		egress {
@@ -40,7 +42,7 @@ const caddyfile = `{
 			breaker off
 		}
 		endpoint audit {
-			url %[4]s/audit
+			url %[3]s/audit
 			secret whsec_ZGFzaGJvYXJkIHNlY3JldCAwMDAwMDAwMDAwMDAwMDE=
 		}
 		route rare {
@@ -49,12 +51,13 @@ const caddyfile = `{
 		}
 	}
 }
-http://127.0.0.1:%[3]d {
+http://127.0.0.1:%[1]d {
 	webhooks_ingest /events {
 		auth none
 	}
 	webhooks_dashboard /webhooks/* {
 		auth token {env.DASHBOARD_TOKEN}
+		frame_ancestors %[5]s
 	}
 	respond 404
 }
@@ -77,7 +80,15 @@ func TestEveryJourneyInChromium(t *testing.T) {
 	}))
 	t.Cleanup(bad.Close)
 
-	site := startGateway(t, good.URL)
+	// A shop on another site, which shows a customer's portal in a frame.
+	shop := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = fmt.Fprintf(w, `<!doctype html><title>Shop</title><iframe title="Webhooks" src="%s" width="900" height="600"></iframe>`, html.EscapeString(r.URL.Query().Get("portal")))
+	}))
+	t.Cleanup(shop.Close)
+	shopURL := strings.Replace(shop.URL, "127.0.0.1", "localhost", 1)
+
+	site := startGateway(t, good.URL, shopURL)
 	shots := os.Getenv("DASHBOARD_SHOTS")
 	if shots == "" {
 		shots = t.TempDir()
@@ -86,7 +97,7 @@ func TestEveryJourneyInChromium(t *testing.T) {
 	}
 	options, err := json.Marshal(map[string]string{
 		"base": site + "/webhooks/", "ingest": site + "/events", "token": token, "chromium": chromium, "shots": shots,
-		"good": good.URL + "/in", "bad": bad.URL + "/in", "mend": bad.URL + "/mend",
+		"good": good.URL + "/in", "bad": bad.URL + "/in", "mend": bad.URL + "/mend", "shop": shopURL,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -118,15 +129,21 @@ func needBrowser(t *testing.T) string {
 	return ""
 }
 
-// startGateway runs the real binary and returns its site.
-func startGateway(t *testing.T, receiver string) string {
+// startGateway runs the real binary with endpoints at receiver, in pages of frames, and returns its site.
+func startGateway(t *testing.T, receiver, frames string) string {
 	t.Helper()
-	dir := t.TempDir()
-	bin, err := rig.Build(t.Context(), dir)
+	catalog, err := filepath.Abs("../atoship/events.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	catalog, err := filepath.Abs("../atoship/events.json")
+	dir := t.TempDir()
+	return runGateway(t, dir, caddyfile, catalog, receiver, dir, frames)
+}
+
+// runGateway runs the real binary with a Caddyfile, in which the first value is its port, and returns its site.
+func runGateway(t *testing.T, dir, text string, more ...any) string {
+	t.Helper()
+	bin, err := rig.Build(t.Context(), dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,17 +152,11 @@ func startGateway(t *testing.T, receiver string) string {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "Caddyfile")
-	if err := os.WriteFile(path, fmt.Appendf(nil, caddyfile, dir, catalog, ports[0], receiver), 0o600); err != nil {
+	if err := os.WriteFile(path, fmt.Appendf(nil, text, append([]any{ports[0]}, more...)...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, value := range map[string]string{
-		"DASHBOARD_TOKEN": token, "WEBHOOKS_KEY": "ZGFzaGJvYXJkIHN0b3JlIGtleSAwMDAwMDAwMDAwMDE=",
-	} {
-		if err := os.Setenv(name, value); err != nil {
-			t.Fatal(err)
-		}
-	}
-	gateway, err := rig.Start(bin, path, dir)
+	gateway, err := rig.Start(bin, path, dir, "DASHBOARD_TOKEN="+token, "WEBHOOKS_KEY=ZGFzaGJvYXJkIHN0b3JlIGtleSAwMDAwMDAwMDAwMDE=",
+		"PAST_SECRET=whsec_ZGFzaGJvYXJkIHNlY3JldCAwMDAwMDAwMDAwMDAwMDE=")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +167,7 @@ func startGateway(t *testing.T, receiver string) string {
 	})
 	addr := fmt.Sprintf("127.0.0.1:%d", ports[0])
 	if err := gateway.Ready(t.Context(), addr); err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v\n%s", err, gateway.LogTail())
 	}
 	return "http://" + addr
 }

@@ -16,7 +16,7 @@ const o = JSON.parse(process.argv[2]);
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const browser = await chromium.launch({
   executablePath: o.chromium,
-  args: ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
+  args: ["--test-third-party-cookie-phaseout", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"],
 });
 
 const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
@@ -173,8 +173,14 @@ const bad = (await page.evaluate(() => location.hash)).split("/").pop();
 for (let i = 0; i < 3; i++) await publish({ id: `journey-dead-${i}`, event: "shipment.exception", data: { tracking_number: `94-${i}`, reason: "address_issue" } });
 await eventually("dead-letters", () => page.locator("tbody tr"));
 await shots("dead-letters");
+await page.getByRole("link", { name: "shipment.exception" }).first().click();
+await page.getByText("500 server error").waitFor();
+await page.getByRole("img", { name: /answer \d/ }).waitFor(); // the timing bar
+await page.getByText("Request and response").click();
+for (const text of ["Webhook-Id: journey-dead-", "Content-Type: text/plain", "<script>executed()"]) await page.getByText(text, { exact: false }).first().waitFor();
+await shots("dead-letter");
 await go("overview");
-await page.getByText("dead letters").first().waitFor();
+await page.getByRole("link", { name: "3 dead letters" }).waitFor();
 await shots("overview");
 await page.getByRole("link", { name: /dead letters/ }).first().click();
 await heading("Dead letters");
@@ -188,6 +194,10 @@ await page.getByRole("button", { name: "Replay many…" }).click();
 await page.getByRole("button", { name: "Count first" }).click();
 await page.getByRole("button", { name: "Replay 3" }).click();
 await page.getByText(/Replay .*: done/).waitFor();
+
+await go(`webhooks/${bad}`);
+await page.getByRole("img", { name: /Attempts of the last day: 3 succeeded, 3 failed/ }).waitFor();
+await shots("webhook-mended");
 
 step("change, rotate, show, delete with its name");
 await go(`webhooks/${good}/edit`);
@@ -220,7 +230,7 @@ await heading("Webhooks");
 await page.getByText("Orders").waitFor({ state: "detached" });
 
 step("routes with what they did, IP allowlist");
-await publish({ id: "journey-rare", event: "order.canceled", data: { canceled_by: "buyer" } });
+await publish({ id: "journey-rare", event: "order.canceled", data: { order_id: "ord_9", canceled_by: "buyer" } });
 await go("routes");
 await page.getByRole("row", { name: /^rare 1 last/ }).waitFor();
 await page.getByRole("button", { name: "Explain" }).click();
@@ -243,12 +253,62 @@ await page.getByLabel("Access token").waitFor();
 await page.goto("about:blank");
 await page.goto(new URL(link.url, o.base).href + "&accent=%23aa3377");
 await heading("Webhooks");
-assert.equal(await page.getByRole("link", { name: "Overview" }).count(), 0);
+assert.equal(await page.getByRole("link", { name: "Routes" }).count(), 0);
 assert.equal(await page.getByText("Shipment alerts").count(), 0);
 assert.ok(!page.url().includes("token="), "the portal's token stays in the address bar");
 await shots("portal");
 await go("deliveries");
+await page.getByText("No delivery matches").waitFor();
 assert.equal(await page.getByText("journey-1").count(), 0);
+
+step("the portal's customer adds a webhook, and sees on its own overview how it does");
+await go("webhooks/new");
+await page.getByLabel("Endpoint URL").fill(o.good);
+await page.getByLabel("All events").check();
+await page.getByLabel("Name", { exact: false }).first().fill("Shop floor");
+await page.getByRole("button", { name: "Save configuration" }).click();
+await heading("Webhook added");
+await publish({ id: "journey-acme", event: "label.created", tenant: "acme", data: { label_id: "lbl_4" } });
+await eventually("deliveries", () => page.getByRole("row", { name: /label.created journey-acme Shop floor delivered/ }));
+await go("overview");
+await page.getByRole("img", { name: "Attempts of the last day: 1 succeeded, 0 failed" }).waitFor();
+await page.getByText("Nothing is wrong").waitFor();
+await page.getByText("Dead letters").last().waitFor();
+await shots("portal-overview");
+
+step("the portal outlives a reload, in its tab alone, and can be left; a link that has ended says so");
+await page.reload();
+await heading("Overview");
+await page.locator("nav strong", { hasText: "acme" }).waitFor();
+assert.equal(await page.evaluate(() => document.documentElement.style.getPropertyValue("--accent")), "#aa3377");
+const other = await context.newPage();
+await other.goto(o.base);
+await other.getByLabel("Access token").waitFor();
+await other.close();
+await page.getByRole("button", { name: "Leave" }).click();
+await page.getByLabel("Access token").waitFor();
+await page.reload();
+await page.getByLabel("Access token").waitFor();
+await page.goto("about:blank");
+await page.goto(`${o.base}#/portal?token=whtok_ended`);
+await heading("This link has ended");
+
+step("in a frame of another site, whose browser takes no cookies there: the customer stays in over a reload");
+const again = await (await fetch(`${o.base}api/tenants/acme/portal-links`, { method: "POST", headers: { Authorization: `Bearer ${o.token}`, "Content-Type": "application/json" }, body: "{}" })).json();
+await page.goto(`${o.shop}/?portal=${encodeURIComponent(new URL(again.url, o.base).href)}`);
+const frame = page.frames().find((f) => f.url().startsWith(o.base));
+await frame.getByRole("heading", { level: 1, name: "Webhooks" }).waitFor();
+await frame.getByRole("link", { name: "Shop floor" }).waitFor();
+assert.equal(await frame.getByRole("button", { name: "Leave" }).count(), 0);
+await frame.getByRole("link", { name: "Logs" }).click();
+await frame.getByRole("heading", { level: 1, name: "Logs" }).waitFor();
+await frame.evaluate(() => { window.before = true; location.reload(); }).catch(() => {});
+await frame.waitForFunction(() => !window.before);
+await frame.getByRole("row", { name: /journey-acme Shop floor delivered/ }).waitFor();
+await frame.getByRole("link", { name: "Webhooks", exact: true }).click();
+await frame.getByRole("link", { name: "Shop floor" }).waitFor();
+assert.ok(!frame.url().includes("token="), "the token stays in the frame's address");
+assert.deepEqual(await context.cookies(), []);
 
 assert.deepEqual(faults, []);
 await browser.close();

@@ -1,6 +1,59 @@
 // The management API, as the page uses it. Paths are relative to where the page is.
 
-let token = ""; // of a portal: kept in this page alone, since a frame on another site gets no cookies
+// A portal's link, which is a token and colours, is kept in the tab's session storage, so that reloading the page keeps the
+// customer in. Where the browser refuses that, as Chromium does in a frame on another site once its user blocks third-party
+// cookies, it is kept in the state of the frame's history entries, which a reload keeps too and which needs no permission. A
+// cookie would not do: such a frame gets none, one that it does get (SameSite=None) would also go with what the site around it
+// makes the browser send, and it would take the place of an operator's own session. Both places are cut off from every other
+// tab and site, and end with the tab. Who could read them, a script on this page, could act as the customer anyway: that is
+// what the content security policy and text nodes are for. The token itself is one tenant's alone, and ends by itself, an hour
+// after the link was made unless the link says otherwise.
+const kept = `webhooks-portal ${location.pathname}`; // other dashboards may be at the same host
+
+let token = "";
+let unstored = null; // the link, where there is no storage
+
+/** enterPortal keeps what a portal link says; the page's address is to be without it from now on. */
+export function enterPortal(link, address) {
+  history.replaceState(null, "", address);
+  try {
+    sessionStorage.setItem(kept, JSON.stringify(link));
+  } catch {
+    unstored = link;
+  }
+  stay();
+}
+
+/** stay keeps a link that is not stored in the history entry that the page is at now. */
+export function stay() {
+  if (unstored) history.replaceState({ portal: unstored }, "");
+}
+
+/** portal is the link that this tab was opened with; null without one. */
+export function portal() {
+  try {
+    unstored = null;
+    return use(JSON.parse(sessionStorage.getItem(kept)));
+  } catch {
+    return use(unstored = history.state?.portal ?? null);
+  }
+}
+
+function use(link) {
+  token = link?.token ?? "";
+  return link;
+}
+
+export function leavePortal() {
+  token = "";
+  unstored = null;
+  history.replaceState(null, "");
+  try {
+    sessionStorage.removeItem(kept);
+  } catch {
+    // then nothing is stored
+  }
+}
 
 /** Problem is an answer that says what is wrong (RFC 9457). */
 export class Problem extends Error {
@@ -10,8 +63,6 @@ export class Problem extends Error {
     this.body = body ?? {};
   }
 }
-
-export const useToken = (t) => { token = t; };
 
 const headersOf = (more) => (token ? { Authorization: `Bearer ${token}`, ...more } : { ...more });
 
@@ -46,6 +97,21 @@ export const remove = async (path, etag) => (await request("DELETE", `api/${path
 export const signIn = async (secret) => (await request("POST", "session", { token: secret })).value;
 export const signOut = async () => (await request("DELETE", "session")).value;
 export const whoAmI = async () => (await request("GET", "session")).value;
+
+const nameLife = 30000; // ms
+let known = { at: -nameLife, all: Promise.resolve([]) };
+
+/** endpointNames gives the first 500 endpoints as [id, name], of half a minute ago at most: pages name endpoints as people do. */
+export function endpointNames() {
+  if (performance.now() - known.at > nameLife) {
+    const all = get("endpoints?limit=500").then((list) => list.items.map((e) => [e.id, e.description || e.id]));
+    known = { at: performance.now(), all: all.catch(() => []) };
+  }
+  return known.all;
+}
+
+/** forgetNames is for who changed one. */
+export const forgetNames = () => { known.at = -nameLife; };
 
 /** query writes parameters, leaving empty ones out. */
 export function query(values) {

@@ -1,8 +1,8 @@
 // The page: who is here, where they are, and the page for it. Places are in the URL's fragment, so links can be shared and
 // nothing is asked of the server's paths.
 
-import { fill, h } from "./ui.js";
-import { Problem, signIn, signOut, useToken, whoAmI } from "./api.js";
+import { fill, h, tick } from "./ui.js";
+import { enterPortal, leavePortal, portal, Problem, signIn, signOut, stay, whoAmI } from "./api.js";
 import { overview } from "./pages/overview.js";
 import { webhooks, webhookForm } from "./pages/webhooks.js";
 import { webhook } from "./pages/webhook.js";
@@ -12,7 +12,7 @@ import { routes } from "./pages/routes.js";
 import { allowlist } from "./pages/allowlist.js";
 
 const places = [
-  { path: /^overview$/, nav: "overview", show: overview, operator: true },
+  { path: /^overview$/, nav: "overview", show: overview },
   { path: /^webhooks$/, nav: "webhooks", show: webhooks },
   { path: /^webhooks\/new$/, nav: "webhooks", show: webhookForm },
   { path: /^webhooks\/([\w-]+)\/edit$/, nav: "webhooks", show: webhookForm },
@@ -29,32 +29,35 @@ const places = [
 
 const app = document.getElementById("app");
 let me;
+let link; // of the portal, if this is one
 let leaving = new AbortController();
 
 function navigation(current) {
-  const link = (id, text) => h("a", { href: `#/${id}`, "aria-current": current === id ? "page" : null }, text);
+  const to = (id, text) => h("a", { href: `#/${id}`, "aria-current": current === id ? "page" : null }, text);
   return h("nav", { class: "side", "aria-label": "Main" },
     h("strong", {}, me.tenant || "Webhooks"),
-    me.tenant ? null : link("overview", "Overview"),
-    link("deliveries", "Logs"),
-    link("dead-letters", "Dead letters"),
-    me.tenant ? null : link("routes", "Routes"),
+    to("overview", "Overview"),
+    to("deliveries", "Logs"),
+    to("dead-letters", "Dead letters"),
+    me.tenant ? null : to("routes", "Routes"),
     h("h2", {}, "Settings"),
-    link("webhooks", "Webhooks"),
-    link("allowlist", "IP allowlist"),
-    me.signed_in ? h("button", { type: "button", onclick: async () => { await signOut(); start(); } }, "Sign out") : null);
+    to("webhooks", "Webhooks"),
+    to("allowlist", "IP allowlist"),
+    me.signed_in ? h("button", { type: "button", onclick: async () => { await signOut(); start(); } }, "Sign out")
+      : link && window.top === window ? h("button", { type: "button", onclick: () => { leavePortal(); location.hash = "#/"; start(); } }, "Leave") : null);
 }
 
 async function show() {
+  stay();
   leaving.abort();
   leaving = new AbortController();
   const [path, search] = location.hash.replace(/^#\/?/, "").split("?");
   const place = places.find((p) => p.path.test(path) && !(p.operator && me.tenant));
   if (!place) {
-    location.replace(me.tenant ? "#/webhooks" : "#/overview");
+    location.replace("#/overview");
     return;
   }
-  const main = h("main", { id: "main", tabindex: "-1" }, h("p", { class: "quiet" }, "Loading…"));
+  const main = h("main", { id: "main", tabindex: "-1" }, h("p", { class: "quiet loading" }, "Loading…"));
   fill(app, h("div", { class: "shell" }, navigation(place.nav), main));
   const signal = leaving.signal;
   try {
@@ -93,32 +96,45 @@ function login(message) {
   secret.focus();
 }
 
-// A portal link carries its token behind the fragment's sign, which browsers send to nobody, and how the frame is to look.
-function enterPortal() {
-  const q = new URLSearchParams(location.hash.replace(/^#\/?portal\?/, ""));
-  useToken(q.get("token") ?? "");
+const portalLink = /^#\/?portal\?/;
+
+/** openPortal takes a portal link out of the address: its token stands behind the fragment's sign, which browsers send to nobody. */
+function openPortal() {
+  const q = new URLSearchParams(location.hash.replace(portalLink, ""));
+  const theme = {};
   for (const name of ["accent", "surface", "text", "radius"]) {
     const value = q.get(name);
-    if (value && /^[#\w(),.% -]{1,40}$/.test(value)) {
-      document.documentElement.style.setProperty(`--${name}`, value);
-      document.documentElement.classList.add("themed"); // colours chosen for a light page would be unreadable on a dark one
-    }
+    if (value && /^[#\w(),.% -]{1,40}$/.test(value)) theme[name] = value;
   }
-  history.replaceState(null, "", "#/webhooks");
+  enterPortal({ token: q.get("token") ?? "", theme }, "#/webhooks");
 }
 
+/** wear gives the page the colours that a portal link chose. */
+function wear(theme) {
+  for (const [name, value] of Object.entries(theme)) document.documentElement.style.setProperty(`--${name}`, value);
+  // Colours chosen for a light page would be unreadable on a dark one.
+  document.documentElement.classList.toggle("themed", Object.keys(theme).length > 0);
+}
+
+const standing = (title, ...content) => { document.title = `${title} · Webhooks`; fill(app, h("main", { id: "main", class: "center" }, h("h1", {}, title), content)); };
+
 async function start() {
-  if (/^#\/?portal\?/.test(location.hash)) enterPortal();
+  if (portalLink.test(location.hash)) openPortal();
+  link = portal();
+  wear(link?.theme ?? {});
   try {
     me = await whoAmI();
   } catch (problem) {
+    if (problem.status === 401 && link) {
+      leavePortal();
+      return standing("This link has ended", h("p", {}, "Go back to where you opened it, and open it again."));
+    }
     if (problem.status === 401) return login();
-    fill(app, h("main", { id: "main", class: "center" }, h("h1", {}, "Webhooks"), h("div", { class: "note bad", role: "alert" }, problem.message),
-      h("button", { type: "button", onclick: start }, "Try again")));
-    return;
+    return standing("Webhooks", h("div", { class: "note bad", role: "alert" }, problem.message), h("button", { type: "button", onclick: start }, "Try again"));
   }
   await show();
 }
 
-addEventListener("hashchange", () => (/^#\/?portal\?/.test(location.hash) ? start() : me ? show() : start()));
+addEventListener("hashchange", () => (portalLink.test(location.hash) || !me ? start() : show()));
+setInterval(tick, 10000);
 start();

@@ -1,7 +1,7 @@
 // What every page is made of. Text reaches the page as text nodes and attributes only: nothing here reads HTML, so what a
 // publisher, a receiver or a header says can never become markup.
 
-const svgNames = new Set(["svg", "path", "polyline", "line", "title"]);
+const svgNames = new Set(["svg", "g", "polyline", "rect", "title"]);
 
 /** h makes an element. Attributes: on… are listeners, true is an empty attribute, null and false are left out. */
 export function h(name, attributes, ...children) {
@@ -30,6 +30,16 @@ export function fill(e, ...children) {
   return e;
 }
 
+/** refill fills an element anew if what it shows, told by key, is not what it showed before; what had the focus keeps it. */
+export function refill(e, key, make) {
+  const text = JSON.stringify(key);
+  if (e.dataset.key === text) return;
+  const focused = e.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  e.dataset.key = text;
+  fill(e, make());
+  if (focused) [...e.querySelectorAll("a")].find((a) => a.getAttribute("href") === focused)?.focus({ preventScroll: true });
+}
+
 const clock = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const short = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 const numbers = new Intl.NumberFormat();
@@ -40,7 +50,12 @@ export function time(text, form) {
   const at = new Date(text);
   const today = at.toDateString() === new Date().toDateString();
   const shown = form === "ago" ? ago(at) : (today ? short : clock).format(at);
-  return h("time", { datetime: text, title: at.toISOString().replace("T", " ").replace("Z", " UTC"), class: "num" }, shown);
+  return h("time", { datetime: text, title: at.toISOString().replace("T", " ").replace("Z", " UTC"), class: form === "ago" ? "num ago" : "num" }, shown);
+}
+
+/** tick lets the distances of time go on. */
+export function tick() {
+  for (const t of document.querySelectorAll("time.ago")) t.textContent = ago(new Date(t.dateTime));
 }
 
 /** ago tells how far a moment is, in the largest unit that fits. */
@@ -51,6 +66,7 @@ export function ago(at) {
 }
 
 export function span(s) {
+  if (s < 0.01) return `${(s * 1000).toFixed(s > 0 ? 1 : 0)} ms`;
   if (s < 1) return `${Math.round(s * 1000)} ms`;
   if (s < 90) return `${Math.round(s)} s`;
   if (s < 5400) return `${Math.round(s / 60)} min`;
@@ -86,6 +102,23 @@ export function spark(values, label, kind) {
     h("polyline", { class: `spark ${kind ?? ""}`, points }));
 }
 
+/** bars draws counts of successes and failures by time, as the API's steps. */
+export function bars(steps, seconds) {
+  const top = Math.max(1, ...steps.map((s) => s.succeeded + s.failed));
+  const sum = (name) => steps.reduce((n, s) => n + s[name], 0);
+  const width = 100 / steps.length;
+  const bar = (kind, i, from, n) => (n ? h("rect", { class: kind, x: (i * width).toFixed(3), y: (40 * (1 - (from + n) / top)).toFixed(2), width: (width * 0.8).toFixed(3), height: Math.max(0.6, (40 * n) / top).toFixed(2) }) : null);
+  const hour = (t) => short.format(t);
+  return h("figure", { class: "bars" },
+    h("svg", { viewBox: "0 0 100 40", preserveAspectRatio: "none", role: "img", "aria-label": `Attempts of the last day: ${number(sum("succeeded"))} succeeded, ${number(sum("failed"))} failed` },
+      steps.map((s, i) => h("g", {}, h("title", {}, `${hour(new Date(s.at))} – ${hour(new Date(Date.parse(s.at) + 1000 * seconds))}: ${number(s.succeeded)} succeeded, ${number(s.failed)} failed`),
+        h("rect", { class: "hit", x: (i * width).toFixed(3), y: 0, width: width.toFixed(3), height: 40 }), bar("ok", i, 0, s.succeeded), bar("bad", i, s.succeeded, s.failed)))),
+    h("figcaption", { class: "quiet small num" }, h("span", {}, "a day ago"), h("span", {}, `${number(sum("succeeded"))} succeeded, ${number(sum("failed"))} failed; the most in half an hour: ${number(top)}`), h("span", {}, "now")));
+}
+
+/** named shows an endpoint by its name, with its id on hover. */
+export const named = (names, id) => h("a", { href: `#/webhooks/${id}`, title: id }, names.get(id) ?? id);
+
 export function table(columns, rows, empty) {
   if (rows.length === 0) return h("div", { class: "empty" }, empty);
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table" }, h("table", {},
@@ -104,8 +137,8 @@ export function page(title, crumbs, ...actions) {
 }
 
 /** copy is a button that puts text on the clipboard. */
-export function copy(text, label = "Copy") {
-  const b = h("button", { type: "button", onclick: async () => {
+export function copy(text, label = "Copy", small) {
+  const b = h("button", { type: "button", class: small ? "small" : null, onclick: async () => {
     try {
       await navigator.clipboard.writeText(typeof text === "function" ? text() : text);
       b.textContent = "Copied";

@@ -25,6 +25,7 @@ type Endpoint struct {
 	Concurrency  Concurrency `json:"concurrency"`
 	RateLimit    string      `json:"rate_limit"`
 	Backups      []string    `json:"backups"`
+	Pending      uint64      `json:"pending"` // deliveries of which it is the primary
 	NextDue      time.Time   `json:"next_due"`
 	// The rest is of endpoints made by API; Settings only of a single one, with "…" where a credential stands.
 	Version  uint64          `json:"version"`
@@ -82,6 +83,13 @@ type NewEndpoint struct {
 // Endpoints lists endpoints by id.
 func (c *Client) Endpoints(ctx context.Context, p Page) (List[Endpoint], error) {
 	return get[List[Endpoint]](ctx, c, "endpoints", p.values())
+}
+
+// FailingEndpoints lists those that something is wrong with, by id.
+func (c *Client) FailingEndpoints(ctx context.Context, p Page) (List[Endpoint], error) {
+	v := p.values()
+	set(v, "failing", "true")
+	return get[List[Endpoint]](ctx, c, "endpoints", v)
 }
 
 // Endpoint shows one.

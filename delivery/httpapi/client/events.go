@@ -256,6 +256,25 @@ func (c *Client) Pulse(ctx context.Context) ([]Minute, error) {
 	return out.Minutes, err
 }
 
+// Activity is what endpoints did in the last day and have before them.
+type Activity struct {
+	Deliveries  map[string]uint64 `json:"deliveries"`   // kept, by state
+	OldestDue   time.Time         `json:"oldest_due"`   // since when the first that is due waits
+	StepSeconds int               `json:"step_seconds"` // of each of Steps
+	Steps       []struct {
+		At        time.Time `json:"at"`
+		Succeeded uint64    `json:"succeeded"`
+		Failed    uint64    `json:"failed"`
+	} `json:"steps"`
+}
+
+// Activity asks for that of one endpoint, or of all that the caller may see.
+func (c *Client) Activity(ctx context.Context, endpoint string) (Activity, error) {
+	v := Page{}.values()
+	set(v, "endpoint", endpoint)
+	return get[Activity](ctx, c, "activity", v)
+}
+
 // Catalog lists the event types.
 type Catalog struct {
 	// Closed tells that other types are refused.

@@ -1,14 +1,15 @@
 // Dead letters: deliveries that nobody took, and the way to send them again: count first, then replay at a rate.
 
 import { acting, ask, fill, h, number, page, toast } from "../ui.js";
-import { get, post, query } from "../api.js";
+import { endpointNames, get, post, query } from "../api.js";
 import { deliveryTable } from "./logs.js";
 
 export async function deadLetters({ me, query: q, signal, again }) {
-  const list = await get(`deliveries${query({ state: "exhausted", endpoint: q.get("endpoint"), type: q.get("type"), limit: "50", cursor: q.get("cursor") })}`);
+  const asked = { endpoint: q.get("endpoint"), type: q.get("type") };
+  const [list, names] = await Promise.all([get(`deliveries${query({ state: "exhausted", ...asked, limit: "50", cursor: q.get("cursor") })}`), endpointNames()]);
   const operator = me.role === "operator";
   const running = h("div", { "aria-live": "polite" });
-  const rows = deliveryTable(list.items, operator && list.items.length > 0);
+  const rows = deliveryTable(list.items, new Map(names), operator && list.items.length > 0);
   const chosen = () => [...rows.querySelectorAll("input:checked")].map((i) => i.value);
   return [
     page("Dead letters", null, operator && list.items.length ? [
@@ -18,20 +19,28 @@ export async function deadLetters({ me, query: q, signal, again }) {
         for (const id of ids) await post(`deliveries/${id}/redeliver`);
         return again();
       }, "They are sent again.") }, "Redeliver chosen"),
-      h("button", { type: "button", class: "primary", onclick: acting(() => replay(q, running, signal)) }, "Replay many…")] : null),
-    h("p", { class: "quiet" }, "Events that an endpoint did not take within its schedule. They stay here until they are sent again or grow too old."),
+      h("button", { type: "button", class: "primary", onclick: acting(() => replay(q, names, running, signal)) }, "Replay many…")] : null),
+    h("p", { class: "quiet" }, "Events that an endpoint did not take within its schedule. What is sent again is a delivery of its own; these stay on record until they are too old."),
     running,
     h("form", { class: "filters", onsubmit: (e) => { e.preventDefault(); location.hash = `#/dead-letters${query(Object.fromEntries(new FormData(e.currentTarget)))}`; } },
-      [["endpoint", "Endpoint"], ["type", "Event type"]].map(([name, label]) => h("div", {}, h("label", { for: `f-${name}` }, label), h("input", { type: "search", id: `f-${name}`, name, value: q.get(name) ?? "" }))),
+      h("div", {}, h("label", { for: "f-endpoint" }, "Endpoint"), endpointField("f-endpoint", names, q.get("endpoint"), "any")),
+      h("div", {}, h("label", { for: "f-type" }, "Event type"), h("input", { type: "search", id: "f-type", name: "type", value: q.get("type") ?? "" })),
       h("div", {}, h("button", { type: "submit" }, "Search"))),
     list.items.length || q.get("endpoint") || q.get("type") ? rows : h("div", { class: "empty" }, "There are no dead letters: everything was delivered or still may be."),
-    list.next ? h("p", {}, h("a", { href: `#/dead-letters${query({ endpoint: q.get("endpoint"), type: q.get("type"), cursor: list.next })}` }, "Older")) : null,
+    list.next ? h("p", {}, h("a", { href: `#/dead-letters${query({ ...asked, cursor: list.next })}` }, "Older")) : null,
   ];
 }
 
-async function replay(q, running, signal) {
+/** endpointField chooses an endpoint by its name; where there are too many of them its id is typed. */
+function endpointField(id, names, chosen, any) {
+  if (names.length === 0 || names.length >= 500) return h("input", { type: "search", id, name: "endpoint", value: chosen ?? "", required: !any });
+  return h("select", { id, name: "endpoint", required: !any }, h("option", { value: "" }, any ?? "choose one"),
+    names.toSorted((a, b) => a[1].localeCompare(b[1])).map(([value, name]) => h("option", { value, selected: value === chosen }, name)));
+}
+
+async function replay(q, names, running, signal) {
   const form = await ask("Replay dead letters", [
-    h("label", { for: "r-endpoint" }, "Endpoint"), h("input", { type: "text", id: "r-endpoint", name: "endpoint", value: q.get("endpoint") ?? "", required: true }),
+    h("label", { for: "r-endpoint" }, "Endpoint"), endpointField("r-endpoint", names, q.get("endpoint")),
     h("label", { for: "r-type" }, "Event type ", h("span", { class: "hint" }, "empty for all")), h("input", { type: "text", id: "r-type", name: "type", value: q.get("type") ?? "" }),
     h("label", { for: "r-since" }, "From"), h("input", { type: "datetime-local", id: "r-since", name: "since", required: true, value: local(Date.now() - 7 * 86400000) }),
     h("label", { for: "r-rate" }, "Rate ", h("span", { class: "hint" }, "so that the endpoint bears it")), h("input", { type: "text", id: "r-rate", name: "rate", value: "20/s" })], "Count first");
@@ -40,7 +49,7 @@ async function replay(q, running, signal) {
   if (form.get("type").trim()) body.type = form.get("type").trim();
   const { matched: n } = await ended(await post("replays", { ...body, dry_run: true }), signal);
   if (n === 0) { toast("warn", "Nothing matches."); return; }
-  if (!await ask("Replay dead letters", h("p", {}, `${number(n)} deliveries would be sent again to ${body.endpoint}, ${body.rate}.`), `Replay ${number(n)}`)) return;
+  if (!await ask("Replay dead letters", h("p", {}, `${number(n)} deliveries would be sent again to ${new Map(names).get(body.endpoint) ?? body.endpoint}, ${body.rate}.`), `Replay ${number(n)}`)) return;
   await progress(await post("replays", body), running, signal);
 }
 

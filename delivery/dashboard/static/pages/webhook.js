@@ -1,51 +1,88 @@
 // One webhook: how it is, whether it can be reached, what it got.
 
-import { acting, ask, copy, facts, fill, h, outcomeTag, page, span, stateTag, tag, time, toast } from "../ui.js";
-import { get, getWithTag, post, query, remove } from "../api.js";
+import { acting, ask, bars, copy, facts, fill, h, number, outcomeTag, page, refill, span, tag, time, toast } from "../ui.js";
+import { endpointNames, forgetNames, get, getWithTag, post, query, remove } from "../api.js";
 import { attemptTable, deliveryTable } from "./logs.js";
 import { health, pausing, secretPanel } from "./webhooks.js";
 
-export async function webhook({ me, params: [id], again }) {
-  const [{ value: e, etag }, attempts, waiting] = await Promise.all([
-    getWithTag(`endpoints/${id}`), get(`attempts${query({ endpoint: id, limit: "20" })}`),
-    get(`deliveries${query({ endpoint: id, state: "pending", limit: "10" })}`)]);
+const refresh = 10000; // ms
+
+export async function webhook({ me, params: [id], signal, again }) {
+  const [{ value: e, etag }, names] = await Promise.all([getWithTag(`endpoints/${id}`), endpointNames().then((all) => new Map(all))]);
+  const backups = await Promise.all(e.backups.map((b) => get(`endpoints/${b}`).catch(() => null)));
+  const day = h("div", {}), lists = h("div", {});
+  const update = async () => {
+    const [today, attempts, waiting] = await Promise.all([get(`activity${query({ endpoint: id })}`), get(`attempts${query({ endpoint: id, limit: "20" })}`),
+      get(`deliveries${query({ endpoint: id, state: "pending", limit: "10" })}`)]);
+    refill(day, today, () => lately(today, e));
+    refill(lists, [attempts.items, waiting.items], () => latest(attempts.items, waiting.items, names, id));
+  };
+  await update();
+  const timer = setInterval(() => { if (!document.hidden) update().catch(() => {}); }, refresh);
+  signal.addEventListener("abort", () => clearInterval(timer));
+
   const state = health(e);
   const operator = me.role === "operator";
-  const own = operator && e.source === "api";
   const result = h("section", { "aria-live": "polite" });
   const button = (text, does) => h("button", { type: "button", onclick: acting(does) }, text);
   return [
     page(e.description || e.id, ["Settings / ", h("a", { href: "#/webhooks" }, "Webhooks")],
       operator && e.state !== "removed" ? [
-        button("Send test event", async () => { fill(result, "Sending…"); fill(result, testResult(await testOne(id))); }),
+        button("Send test event", async () => { const sent = await testOne(id, result); if (sent) { fill(result, testResult(sent)); await update(); } }),
         button("Check endpoint", async () => { fill(result, h("p", { class: "quiet" }, "Checking name, connection, certificate and answer…")); fill(result, checkResult(await post(`endpoints/${id}/check`))); }),
         pausing(e, again)] : null),
-    h("div", { class: `note ${state.kind}` }, h("strong", {}, `This webhook ${state.text}. `), state.more),
+    h("div", { class: `note ${state.kind}` }, h("strong", {}, `This webhook ${state.text}`, state.more ? "" : "."), state.more ? [", ", state.more, "."] : null),
     result,
-    facts(["URL", h("span", { class: "mono" }, e.url ?? "")], ["Id", [h("code", {}, e.id), " ", copy(e.id)]],
-      ["Events", (e.settings?.events ?? []).join(", ")], ["Tenant", e.tenant], ["Environments", (e.settings?.environment ?? []).join(", ")],
-      ["Backups", e.backups.join(" → ")], ["Rate limit", e.rate_limit],
-      ["Attempts at once", `${e.concurrency.in_flight} in flight, ${e.concurrency.now} of ${e.concurrency.limit || "–"} open to it now`],
-      ["Circuit breaker", e.breaker.state.replaceAll("_", " ")], ["Next due", e.next_due ? time(e.next_due) : null],
+    facts(["URL", h("span", { class: "mono" }, e.url ?? "")], ["Id", [h("code", {}, e.id), " ", copy(e.id, "Copy", true)]],
+      ["Events", e.settings?.events ? e.settings.events.map((t) => [h("code", {}, t), " "]) : null], ["Condition", e.settings?.when ? h("code", {}, e.settings.when) : null],
+      ["Tenant", e.tenant], ["Environments", (e.settings?.environment ?? []).join(", ")], ["Rate limit", e.rate_limit],
+      ["Attempts at once", `${number(e.concurrency.in_flight)} in flight, ${number(e.concurrency.now)} of ${e.concurrency.limit || "–"} open to it now`],
+      ["Circuit breaker", e.breaker.state.replaceAll("_", " ")],
       ["Comes from", e.source === "api" ? ["this page or the API, ", time(e.created)] : "the gateway’s configuration, where it is changed"]),
-    own ? h("p", { class: "row" }, h("a", { class: "button", href: `#/webhooks/${id}/edit` }, "Change"),
+    operator && e.source === "api" ? h("p", { class: "row" }, h("a", { class: "button", href: `#/webhooks/${id}/edit` }, "Change"),
       button("Rotate secret", () => rotate(id, result)), button("Show secret", () => reveal(id, result)),
       h("button", { type: "button", class: "danger", onclick: acting(() => erase(e, etag)) }, "Delete")) : null,
-    h("h2", {}, "Last attempts"),
-    attempts.items.length ? [tries(attempts.items), attemptTable(attempts.items, false)] : h("div", { class: "empty" }, "Nothing was sent yet. Send a test event to see how it answers."),
-    h("p", {}, h("a", { href: `#/attempts?endpoint=${id}` }, "All attempts"), " · ", h("a", { href: `#/deliveries?endpoint=${id}` }, "All deliveries"),
-      " · ", h("a", { href: `#/dead-letters?endpoint=${id}` }, "Dead letters")),
-    waiting.items.length ? [h("h2", {}, "Waiting"), deliveryTable(waiting.items)] : null,
+    h("h2", {}, "Last 24 hours"), day,
+    e.backups.length ? [h("h2", {}, "Failover"), failover(e, backups)] : null,
+    lists,
   ];
 }
 
-/** tries draws the last attempts as bars, oldest first. */
-function tries(items) {
-  return h("p", { class: "row small", role: "img", "aria-label": `${items.filter((a) => a.outcome === "delivered").length} of the last ${items.length} attempts succeeded` },
-    items.slice().reverse().map((a) => tag(a.outcome === "delivered" ? "ok" : "bad", a.outcome === "delivered" ? "✓" : "✗")));
+/** lately draws the last day's attempts, and counts what is kept. */
+function lately(today, e) {
+  const n = today.deliveries;
+  return [bars(today.steps, today.step_seconds),
+    h("p", { class: "small" }, `${number(n.delivered)} delivered, `, h("a", { href: `#/deliveries?endpoint=${e.id}&state=pending` }, `${number(n.pending)} pending`),
+      today.oldest_due ? [" (the oldest is due ", time(today.oldest_due, "ago"), ")"] : null, ", ",
+      h("a", { href: `#/dead-letters?endpoint=${e.id}` }, `${number(n.exhausted)} dead ${n.exhausted === 1 ? "letter" : "letters"}`), n.cancelled ? `, ${number(n.cancelled)} cancelled` : "")];
 }
 
-async function testOne(id) {
+/** failover tells which way deliveries go when this endpoint fails, and which way they go now. */
+function failover(e, backups) {
+  const step = (id, other, text) => {
+    const state = other ? health(other) : { kind: "warn", word: "unknown" };
+    return h("li", { class: state.kind }, id === e.id ? h("strong", {}, other.description || id) : h("a", { href: `#/webhooks/${id}` }, other?.description || id), " ", tag(state.kind, state.word), h("div", { class: "quiet small" }, text));
+  };
+  const away = e.state === "disabled" || e.breaker.state === "open";
+  const first = e.backups.findIndex((_, i) => backups[i] && backups[i].breaker.state !== "open" && backups[i].state === "active");
+  return [
+    h("p", {}, !away ? "Deliveries go to the first that takes them." : first < 0 ? "None of them takes deliveries now: they wait."
+      : ["Deliveries go to ", h("strong", {}, backups[first].description || e.backups[first]), " now", e.breaker.probe_at ? [". The next probe of this endpoint is due ", time(e.breaker.probe_at, "ago"), "; when it succeeds, they come here again."] : ", until this endpoint is resumed."]),
+    h("ol", { class: "line" }, step(e.id, e, "first choice: every delivery begins here unless its circuit breaker is open"),
+      e.backups.map((b, i) => step(b, backups[i], i === 0 ? "when the first choice fails for long, or its circuit breaker is open" : "when the one before fails too")),
+      h("li", { class: "" }, "Dead letter", h("div", { class: "quiet small" }, "when the schedule of each is spent")))];
+}
+
+function latest(attempts, waiting, names, id) {
+  return [
+    waiting.length ? [h("h2", {}, "Waiting"), deliveryTable(waiting, names)] : null,
+    h("h2", {}, "Last attempts"),
+    attempts.length ? attemptTable(attempts) : h("div", { class: "empty" }, "Nothing was sent yet. Send a test event to see how it answers."),
+    h("p", {}, h("a", { href: `#/attempts?endpoint=${id}` }, "All attempts"), " · ", h("a", { href: `#/deliveries?endpoint=${id}` }, "All deliveries"),
+      " · ", h("a", { href: `#/dead-letters?endpoint=${id}` }, "Dead letters"))];
+}
+
+async function testOne(id, result) {
   const form = await ask("Send test event", [
     h("p", { class: "hint" }, "It is signed and sent like any other, once, with X-AtoShip-Test: true. Left empty, the catalog’s first example is sent."),
     h("label", { for: "type" }, "Event type"), h("input", { type: "text", id: "type", name: "type", placeholder: "label.created" }),
@@ -56,11 +93,16 @@ async function testOne(id) {
   if (form.get("data").trim()) {
     try { body.data = JSON.parse(form.get("data")); } catch { throw new Error("The data is no JSON."); }
   }
-  return post(`endpoints/${id}/test`, body);
+  fill(result, h("p", { class: "quiet" }, "Sending…"));
+  try {
+    return await post(`endpoints/${id}/test`, body);
+  } catch (problem) {
+    fill(result);
+    throw problem;
+  }
 }
 
 function testResult(d) {
-  if (!d) return null;
   const a = d.attempts[0];
   return h("div", { class: `note ${a.outcome === "delivered" ? "ok" : "bad"}` },
     h("strong", {}, a.outcome === "delivered" ? "The test event was accepted. " : "The test event failed. "), outcomeTag(a.outcome, a.status), ` after ${span(a.duration_ms / 1000)}. `,
@@ -106,6 +148,7 @@ async function erase(e, etag) {
     if (form.get("name").trim() !== name) throw new Error("That is not its name: nothing was deleted.");
     try {
       const { cancelled } = await remove(`endpoints/${e.id}${pending ? `?confirm=${pending}` : ""}`, etag);
+      forgetNames();
       toast("ok", cancelled ? `Deleted; ${cancelled} deliveries were cancelled.` : "Deleted.");
       location.hash = "#/webhooks";
       return;
@@ -115,5 +158,3 @@ async function erase(e, etag) {
     }
   }
 }
-
-export { stateTag };

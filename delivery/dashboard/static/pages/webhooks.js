@@ -1,7 +1,7 @@
 // Settings → Webhooks: the list, and the form to add or change one.
 
-import { acting, copy, fill, h, page, table, tag, time, toast } from "../ui.js";
-import { get, getWithTag, patch, post } from "../api.js";
+import { acting, copy, fill, h, number, page, table, tag, time, toast } from "../ui.js";
+import { forgetNames, get, getWithTag, patch, post } from "../api.js";
 import { snippets } from "./snippets.js";
 
 /** health says how an endpoint is: a word, its colour, and more. */
@@ -11,14 +11,14 @@ export function health(e) {
     case "paused": return { kind: "warn", word: "paused", text: "is paused", more: "by an operator" };
     case "disabled": {
       const why = e.disabled?.reason === "gone" ? "it answered 410 Gone" : "nothing but failures for too long";
-      return { kind: "bad", word: "disabled", text: `is disabled: ${why}`, more: why };
+      return { kind: "bad", word: "disabled", text: "is disabled", more: why };
     }
-    case "removed": return { kind: "warn", word: "removed", text: "was removed and has deliveries left", more: "not in the configuration" };
-    case "invalid": return { kind: "bad", word: "invalid", text: `cannot work: ${e.problem ?? ""}`, more: e.problem };
+    case "removed": return { kind: "warn", word: "removed", text: "is not in the configuration any more", more: "and has deliveries left" };
+    case "invalid": return { kind: "bad", word: "invalid", text: "cannot work", more: e.problem };
   }
   if (e.breaker.state === "open") return { kind: "bad", word: "breaker open", text: "fails: its circuit breaker is open", more: until(e.breaker.probe_at) };
   if (e.breaker.state === "half_open") return { kind: "warn", word: "probing", text: "is being probed", more: "one delivery is let through" };
-  if (e.hold) return { kind: "warn", word: e.hold.reason.replaceAll("_", " "), text: `is held: ${e.hold.reason}`, more: until(e.hold.until) };
+  if (e.hold) return { kind: "warn", word: e.hold.reason.replaceAll("_", " "), text: `is held: ${e.hold.reason.replaceAll("_", " ")}`, more: until(e.hold.until) };
   if (e.failing_since) return { kind: "warn", word: "failing", text: "fails", more: ["since ", time(e.failing_since)] };
   return { kind: "ok", word: "healthy", text: "is healthy", more: null };
 }
@@ -29,12 +29,13 @@ export async function webhooks({ me, query }) {
   const add = me.role === "operator" ? h("a", { class: "button primary", href: "#/webhooks/new" }, "Add Webhook") : null;
   return [
     page("Webhooks", "Settings", add),
-    table([{ name: "Webhook" }, { name: "State" }, { name: "Source", class: "wide tight" }],
+    table([{ name: "Webhook" }, { name: "State" }, { name: "Pending", class: "right tight wide" }, { name: "Source", class: "wide tight" }],
       list.items.map((e) => {
         const state = health(e);
         return h("tr", {},
           h("td", { class: "wrap" }, h("a", { href: `#/webhooks/${e.id}` }, e.description || e.id), h("div", { class: "quiet small" }, e.url ?? "")),
           h("td", {}, tag(state.kind, state.word), h("div", { class: "quiet small" }, state.more)),
+          h("td", { class: "right tight num wide" }, number(e.pending)),
           h("td", { class: "wide tight quiet" }, e.source === "api" ? "made here" : "configuration"));
       }),
       [h("p", {}, "A webhook is a URL of yours to which events are sent as they happen: a label is created, a package is delivered."), add]),
@@ -112,6 +113,7 @@ export async function webhookForm({ me, params: [id] }) {
       } else {
         created(form, await post("endpoints", settingsOf(form, false, me.tenant)));
       }
+      forgetNames();
     } catch (problem) {
       fill(says, h("div", { class: "note bad" }, problem.message));
       const wrong = form.elements[(problem.body?.pointer ?? "").split("/")[1]];
