@@ -32,8 +32,8 @@
 //	Decide    event anew, waiting rows, mark, counts       none: undecided as before. all: decided.
 //	Attach    handed-over row -> transition "lost" and     none: found again by the next Attach. all: waits.
 //	          waiting row; counts                          Steps of 1,000: some may be done and others not.
-//	expire    waiting row -> transition "expired"; counts  none: the next Prune does it. Steps of 1,000 events.
-//	delete    all rows of an event; counts                 none: the next Prune does it. Steps of 1,000 events.
+//	expire    waiting row -> transition "expired"; counts  none: the next Prune does it. Steps of 200 events.
+//	delete    all rows of an event; counts                 none: the next Prune does it. Steps of 200 events.
 //	Cancel    waiting or successor row -> transition       none: pending, no answer. all: cancelled, or ends when it
 //	          "ended"; in hand: a mark; counts             comes back. CancelLane: in steps of 1,000.
 //	Extend    event anew, rows as for Append; counts       none: as before, no answer. all: added.

