@@ -139,6 +139,27 @@ func TestADeliveryShowsEveryTryAndEveryStep(t *testing.T) {
 	}
 }
 
+func TestATenantIsNotShownWhatIsSentToEndpointsOfOthers(t *testing.T) {
+	t.Parallel()
+	rec := failing()
+	head := &delivery.RequestHead{ID: 1, Text: "https://orders.example/hooks\n"}
+	for i := range rec.Transitions {
+		if a := rec.Transitions[i].Attempt; a != nil {
+			a.Request = head
+		}
+	}
+	j := &tenantJournal{&journal{delivery: rec}, "acme", func(endpoint string) bool { return endpoint == "orders-dr" }}
+	got, err := j.Delivery(t.Context(), "dlv_1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tr := range got.Transitions {
+		if a := tr.Attempt; a != nil && (a.Request != nil) != (a.Endpoint == "orders-dr") {
+			t.Errorf("attempt %d at %s shows %+v", a.N, a.Endpoint, a.Request)
+		}
+	}
+}
+
 func TestAnEventShowsItsPayloadAndItsDeliveries(t *testing.T) {
 	t.Parallel()
 	d := failing().Delivery

@@ -41,7 +41,7 @@ func (g *tenantGateway) Accept(ctx context.Context, evs []*delivery.Event) ([]de
 
 // Journal shows the tenant's events.
 func (g *tenantGateway) Journal() delivery.Journal {
-	return &tenantJournal{g.whole.Journal(), g.tenant}
+	return &tenantJournal{g.whole.Journal(), g.tenant, func(name string) bool { return g.must(name) == nil }}
 }
 
 // Healthy implements Gateway.
@@ -317,6 +317,7 @@ func (g *tenantGateway) Secrets(name string) ([]sign.Secret, error) {
 type tenantJournal struct {
 	whole  delivery.Journal
 	tenant string
+	owns   func(endpoint string) bool
 }
 
 var _ delivery.Journal = (*tenantJournal)(nil)
@@ -329,7 +330,8 @@ func (j *tenantJournal) Event(ctx context.Context, id string, tenant *string) (*
 	return j.whole.Event(ctx, id, &j.tenant)
 }
 
-// Delivery implements delivery.Journal.
+// Delivery implements delivery.Journal. Rules may send a tenant's event to an endpoint that is not the tenant's: what is sent there
+// tells its URL and its settings, which are not shown.
 func (j *tenantJournal) Delivery(ctx context.Context, id string) (*delivery.DeliveryRecord, error) {
 	r, err := j.whole.Delivery(ctx, id)
 	if err == nil && r.Delivery.Event.Tenant != j.tenant {
@@ -337,6 +339,13 @@ func (j *tenantJournal) Delivery(ctx context.Context, id string) (*delivery.Deli
 	}
 	if err != nil {
 		return nil, err
+	}
+	for i := range r.Transitions {
+		if a := r.Transitions[i].Attempt; a != nil && a.Request != nil && !j.owns(a.Endpoint) {
+			bare := *a
+			bare.Request = nil
+			r.Transitions[i].Attempt = &bare
+		}
 	}
 	return r, nil
 }
