@@ -176,13 +176,14 @@ func TestAReaderThatWasCutOffGoesOnBehindItsLastItem(t *testing.T) {
 		}
 	}()
 	var got []string
+	met := false
 	for item, err := range c.Follow(t.Context(), client.StreamFilter{Tenant: new("acme")}, nil) {
 		switch {
 		case err != nil:
 			t.Fatal(err)
-		case strings.HasPrefix(item.EventID, "hello") && there != nil:
+		case strings.HasPrefix(item.EventID, "hello") && !met:
 			close(there)
-			there = nil
+			met = true
 		case strings.HasPrefix(item.EventID, "hello"):
 			continue
 		default:

@@ -233,6 +233,7 @@ func TestAFailedDiskIsSurvived(t *testing.T) {
 			if err := try(n + 1); err == nil {
 				t.Error("accepted while the disk fails")
 			}
+			b.eventually("the message", func() bool { return b.log.count("the store failed") > 0 }) // behind the refusal
 			if got := b.log.count("the store failed"); got != 1 || b.log.count("no space left") == 0 {
 				t.Errorf("the failure is logged %d times", got)
 			}

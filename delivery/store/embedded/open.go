@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"sync"
@@ -177,6 +178,9 @@ func takeDirectory(o *Options) (io.Closer, error) {
 		return nil, fmt.Errorf("make %s: %w", o.Dir, err)
 	}
 	lock, err := pebble.LockDirectory(o.Dir, o.FS)
+	if _, ok := errors.AsType[*fs.PathError](err); ok { // the file could not even be opened
+		return nil, fmt.Errorf("lock the store in %s: %w", abs(o), err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("the store in %s is in use by another process, or by another engine of this one: %w", abs(o), err)
 	}
