@@ -75,21 +75,24 @@ func (h *hostile) round(ctx context.Context, name string, length time.Duration) 
 	if err := w.look(ctx, "started"); err != nil {
 		return sample{}, nil, err
 	}
+	others := s.load // what is published costs the same in both kinds of round
+	others.eventType, others.kinds = "bench.nobody", h.o.Hostile
+	others.rate = float64(h.o.Hostile) / hostileEvery.Seconds()
+	s.beside = &others
 	if name == "beside" {
 		if err := h.attack(ctx, addr); err != nil {
 			return sample{}, nil, fmt.Errorf("%w\n%s", err, gateway.LogTail())
 		}
-		beside := s.load
-		beside.eventType, beside.kinds = "bench.hostile", h.o.Hostile
-		beside.rate = float64(h.o.Hostile) / hostileEvery.Seconds()
-		s.beside = &beside
+		others.eventType = "bench.hostile"
 	}
 	if err := h.settle(ctx, s); err != nil {
 		return sample{}, nil, err
 	}
-	stop := w.start(ctx, length/4)
+	if err := w.look(ctx, "before"); err != nil {
+		return sample{}, nil, err
+	}
 	got, err := measure(ctx, s, h.control, length)
-	return got, w.seen, errors.Join(err, stop())
+	return got, w.seen, errors.Join(err, w.look(ctx, "after"))
 }
 
 // settle lets connections, slots and code warm up. Right after its start the gateway cannot know the healthy endpoints from

@@ -10,8 +10,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/atoship/caddy-webhooks/examples/internal/rig"
 )
@@ -32,7 +30,8 @@ func (m moment) line() string {
 		m.When, m.Goroutines, m.Sockets, m.RSS>>20, m.Peak>>20, m.Held, m.Taken)
 }
 
-// watch looks at a gateway now and then.
+// watch looks at a gateway before and after it is measured: a look stops the gateway for milliseconds and lists a thousand
+// descriptors, and would be measured.
 type watch struct {
 	gateway *rig.Gateway
 	admin   *http.Client
@@ -45,31 +44,6 @@ func newWatch(gateway *rig.Gateway, dir string, hosts string) *watch {
 		return new(net.Dialer).DialContext(ctx, "unix", adminSocket(dir))
 	}
 	return &watch{gateway: gateway, hosts: hosts, admin: &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}}
-}
-
-// start looks every so often until the function it returns is called, which tells what went wrong.
-func (w *watch) start(ctx context.Context, every time.Duration) (stop func() error) {
-	ctx, cancel := context.WithCancel(ctx)
-	begin := time.Now()
-	var failed error
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		tick := time.NewTicker(every)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-				return
-			}
-			failed = errors.Join(failed, w.look(ctx, time.Since(begin).Round(time.Second).String()))
-		}
-	})
-	return func() error {
-		cancel()
-		wg.Wait()
-		return failed
-	}
 }
 
 // look notes what the gateway holds now, and says so.
