@@ -138,10 +138,17 @@ func (f *fixture) survives(t *testing.T, gateway *rig.Gateway, c failing) {
 			t.Logf("stopping the gateway while the disk fails: %v", err)
 		}
 	}
-	if c.dies {
-		_ = gateway.Ended()
+	if c.dies { // a tracer that misses a thread's end keeps the whole process: it goes then, and the process after it
+		ended, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		defer cancel()
+		if gateway.Exit(ended) == nil {
+			t.Log("it did not die of the injected signal alone")
+		}
 	}
 	mend()
+	if c.dies {
+		gateway.Kill()
+	}
 	if c.dies || c.stays {
 		gateway = f.start(t)
 	}

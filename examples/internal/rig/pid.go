@@ -5,10 +5,3 @@ func (g *Gateway) PID() int { return g.cmd.Process.Pid }
 
 // Log is the path of the gateway's log.
 func (g *Gateway) Log() string { return g.log.Name() }
-
-// Ended waits until the process has ended, however it did, and returns how.
-func (g *Gateway) Ended() error {
-	<-g.done
-	_ = g.log.Close()
-	return g.err
-}
