@@ -269,10 +269,14 @@ func (w *wire) anyAnswer(k *Call, sendErr error) error {
 // posted is what an answer is to, for those who read it.
 var posted = &http.Request{Method: http.MethodPost}
 
+// firstRoom is for the body of an answer that is not here yet, in bytes.
+const firstRoom = 256
+
 // body reads a body of known length, as much of it as is wanted.
 func (w *wire) body(k *Call, length int) error {
 	want := min(length, k.Read)
-	if n := min(want, k.Keep); n+len(w.kept) > 0 {
+	// Most answers are here whole by now. Of others no more room is made than was sent: a thousand that drip would hold 10 MB.
+	if n := min(want, k.Keep, max(w.r.Buffered(), firstRoom)); n+len(w.kept) > 0 {
 		room := append(make([]byte, 0, len(w.kept)+n), w.kept...)
 		k.Fields, k.Excerpt = room[:len(w.kept):len(w.kept)], room[len(w.kept):]
 	}

@@ -22,6 +22,11 @@ const (
 	// beside the reading.
 	inlineBody = 16 << 10
 
+	// readBuffer is what a connection reads into, in bytes. A head that does not
+	// fit costs some microseconds more; a thousand connections on which nothing
+	// comes hold 2 MB less than with the usual 4 kB.
+	readBuffer = 2 << 10
+
 	// lastWord is how long an answer is waited for on a connection that took
 	// no more of the request: a receiver may refuse early, and close. It is
 	// also how long the rest of a refused request may take to go out.
@@ -63,7 +68,7 @@ type wire struct {
 
 func newWire(c *client, host string, conn net.Conn) *wire {
 	w := &wire{c: c, host: host, raw: conn, conn: conn, look: newSocket(conn)}
-	w.r = bufio.NewReader((*bounded)(w))
+	w.r = bufio.NewReaderSize((*bounded)(w), readBuffer)
 	return w
 }
 
