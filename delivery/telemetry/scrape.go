@@ -100,8 +100,18 @@ func (s *scrape) metrics(now time.Time) []prometheus.Metric {
 		defer cancel()
 		s.last = append(storeMetrics(ctx, s.engine), endpointMetrics(ctx, s.engine, now)...)
 		s.until = now.Add(scrapeEvery)
+		time.AfterFunc(scrapeEvery, s.forget)
 	}
 	return s.last
+}
+
+// forget lets go of what was read last: ten thousand endpoints' gauges are worth marking at no collection of garbage.
+func (s *scrape) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !time.Now().Before(s.until) {
+		s.last = nil
+	}
 }
 
 func gauge(d *prometheus.Desc, v float64, labels ...string) prometheus.Metric {
