@@ -116,6 +116,7 @@ type App struct {
 	plan       *delivery.Plan
 	store      Store
 	transports []*transport
+	trusted    trustPools                // while the config is read
 	profiles   map[string]*egressProfile // by name
 
 	lease    atomic.Pointer[lease] // set once, by Start or the first request, and kept for requests that outlive Stop
@@ -146,7 +147,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
+	a.trusted = make(trustPools) // endpoints that are made later find what their files say then
 	plan, err := a.buildPlan(ctx)
+	a.trusted = nil
 	if err != nil {
 		return err
 	}

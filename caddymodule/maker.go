@@ -66,7 +66,7 @@ func (a *App) buildMaker(ctx caddy.Context, plan *delivery.Plan) error {
 	}
 	// Modules that the defaults name are loaded now: loading one can change the config's list of apps, which is fixed later.
 	if d := a.Defaults; d != nil {
-		if _, err := d.TLS.clientConfig(ctx); err != nil {
+		if _, err := d.TLS.clientConfig(ctx, a.trusted); err != nil {
 			return fmt.Errorf("defaults: tls: %w", err)
 		}
 	}

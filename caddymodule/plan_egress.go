@@ -257,7 +257,7 @@ func (p *EgressProxy) translate(ctx caddy.Context, log *zap.Logger) (egress.Prox
 		if !secure {
 			return out, errors.New("tls is for https proxies")
 		}
-		if out.TLS, err = p.TLS.clientConfig(ctx); err != nil {
+		if out.TLS, err = p.TLS.clientConfig(ctx, nil); err != nil {
 			return out, fmt.Errorf("tls: %w", err)
 		}
 	}

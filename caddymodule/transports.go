@@ -48,7 +48,7 @@ var transports = struct {
 
 // transport finds or makes the transport for an endpoint's TLS settings. It is released by the app's Cleanup.
 func (a *App) transport(ctx caddy.Context, exit *egressProfile, settings *EndpointTLS) (*transport, error) {
-	config, err := settings.clientConfig(ctx)
+	config, err := settings.clientConfig(ctx, a.trusted)
 	if err != nil {
 		return nil, fmt.Errorf("tls: %w", err)
 	}
@@ -109,7 +109,7 @@ func (t *transport) release() {
 }
 
 // clientConfig reads certificates and authorities; settings may be nil.
-func (t *EndpointTLS) clientConfig(ctx caddy.Context) (*tls.Config, error) {
+func (t *EndpointTLS) clientConfig(ctx caddy.Context, known trustPools) (*tls.Config, error) {
 	config := new(tls.Config)
 	if t == nil {
 		return config, nil
@@ -117,15 +117,10 @@ func (t *EndpointTLS) clientConfig(ctx caddy.Context) (*tls.Config, error) {
 	s := *t // loading a module empties its field, and defaults are shared by endpoints
 	config.ServerName = s.ServerName
 	if s.TrustPoolRaw != nil {
-		m, err := ctx.LoadModule(&s, "TrustPoolRaw")
-		if err != nil {
+		var err error
+		if config.RootCAs, err = known.load(ctx, &s); err != nil {
 			return nil, fmt.Errorf("trust_pool: %w", err)
 		}
-		pool, err := guestAs[caddytls.CA](m)
-		if err != nil {
-			return nil, err
-		}
-		config.RootCAs = pool.CertPool()
 	}
 	if s.ClientAuth != nil {
 		cert, err := tls.LoadX509KeyPair(s.ClientAuth.Cert, s.ClientAuth.Key)
@@ -135,4 +130,28 @@ func (t *EndpointTLS) clientConfig(ctx caddy.Context) (*tls.Config, error) {
 		config.Certificates = []tls.Certificate{cert}
 	}
 	return config, nil
+}
+
+// trustPools are those of a config by how they are configured: a thousand endpoints that trust one file read it once. Nil has
+// none, and learns none.
+type trustPools map[string]*x509.CertPool
+
+func (known trustPools) load(ctx caddy.Context, s *EndpointTLS) (*x509.CertPool, error) {
+	key := string(s.TrustPoolRaw)
+	if pool := known[key]; pool != nil {
+		return pool, nil
+	}
+	m, err := ctx.LoadModule(s, "TrustPoolRaw")
+	if err != nil {
+		return nil, err //nolint:wrapcheck // the caller says what for
+	}
+	ca, err := guestAs[caddytls.CA](m)
+	if err != nil {
+		return nil, err
+	}
+	pool := ca.CertPool()
+	if known != nil {
+		known[key] = pool
+	}
+	return pool, nil
 }
