@@ -140,8 +140,8 @@ func (o *appendOp) encode() {
 			d.Due = d.Due.UTC().Truncate(time.Millisecond)
 			d.Joined = 0 // the event's own sequence number, to come
 		}
-		rec := newRecord(len(a.Event.Body) + 320 + 64*len(a.Deliveries))
-		o.records[i] = appendEvent(rec, a.Event, a.Deliveries)
+		size := len(a.Event.Body) + 320 + 64*len(a.Deliveries)
+		o.records[i] = appendEvent(borrowRecord(size), a.Event, a.Deliveries)
 		o.rows += max(1, len(a.Deliveries))
 		o.bytes += len(o.records[i]) + 128 + 128*len(a.Deliveries)
 	}
@@ -239,6 +239,10 @@ func (o *appendOp) done(err error) {
 		}
 	}
 	o.answer()
+	for i, rec := range o.records { // a commit has its own copy
+		returnRecord(rec)
+		o.records[i] = nil
+	}
 	o.s.flights.release(o.flightIDs, o.flight)
 	o.finish(err)
 }
