@@ -168,10 +168,16 @@ func (e *Engine) serveLine() {
 	}
 }
 
-// windowBytes bounds the bodies that all lanes' windows hold together: memory stays flat with any backlog.
+// windowBytes bounds what all lanes' windows hold together: memory stays flat with any backlog.
 const windowBytes = 64 << 20
 
-// windowBudget counts bytes of bodies in windows. The zero value is empty.
+// besideBody is what a delivery in a window takes beside its event's body, in bytes: the event, its route, its place.
+const besideBody = 1 << 10
+
+// heldBytes is what a delivery in a window takes.
+func heldBytes(d *Delivery) int { return len(d.Event.Body) + besideBody }
+
+// windowBudget counts what windows hold, in bytes. The zero value is empty.
 type windowBudget struct{ used atomic.Int64 }
 
 // take counts n bytes if there is room, or always when forced.

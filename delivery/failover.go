@@ -157,7 +157,7 @@ func (l *lane) placeLocked(now time.Time, hold gate.Hold, ds []*Delivery) {
 			stay = append(stay, d)
 			continue
 		}
-		l.e.window.give(len(d.Event.Body))
+		l.e.window.give(heldBytes(d))
 		l.e.settler.add(moved(d, target, now, hold.Reason.String()+" at "+l.name))
 	}
 	if len(stay) < len(ds) {

@@ -21,7 +21,7 @@ func (e *Engine) Reserve(d *Delivery) bool {
 	behind := !l.nextDue.IsZero() && !l.nextDue.After(now)
 	if l.caughtUp && !behind && l.passedBy == 0 && held < l.windowSize() && e.work.Err() == nil &&
 		l.holdLocked(now).Reason == gate.ReasonNone &&
-		e.window.take(len(d.Event.Body), held < windowFloor) {
+		e.window.take(heldBytes(d), held < windowFloor) {
 		l.reserved++
 		return true
 	}
@@ -48,7 +48,7 @@ func (e *Engine) Committed(d *Delivery, handed bool, err error) {
 	}
 	switch {
 	case handed && err != nil:
-		e.window.give(len(d.Event.Body))
+		e.window.give(heldBytes(d))
 		return
 	case err != nil:
 		return
@@ -100,7 +100,7 @@ func later(t, notBefore time.Time) time.Time {
 // returnLocked puts deliveries back in the store as they were.
 func (l *lane) returnLocked(ds []*Delivery) {
 	for _, d := range ds {
-		l.e.window.give(len(d.Event.Body))
+		l.e.window.give(heldBytes(d))
 		l.e.settler.add(Settlement{Delivery: d, Step: d.Step, Return: true})
 	}
 	if len(ds) > 0 {

@@ -12,8 +12,7 @@ import (
 
 const (
 	// windowPerSlot deliveries are kept in memory for each attempt that may run at once: enough to stay busy over a group
-	// commit (some 5 ms) at a few thousand deliveries a second, and little for a lane that shrank to one slot, so that
-	// hanging endpoints do not hold memory that healthy ones need.
+	// commit (some 5 ms) at a few thousand deliveries a second.
 	windowPerSlot = 64
 	// windowMax bounds a lane's window whatever its slots.
 	windowMax = 1024
@@ -117,8 +116,14 @@ func (l *lane) waiting(at time.Time) {
 	l.evac.pending = true
 }
 
-// windowSize is how many deliveries the lane may hold in memory now.
-func (l *lane) windowSize() int { return min(windowPerSlot*max(l.slots.Size(), 1), windowMax) }
+// windowSize is how many deliveries the lane may hold in memory now. While the endpoint is silent the few next ones do: an
+// attempt may take 30 s, and a thousand such lanes would hold 100 MB for nothing.
+func (l *lane) windowSize() int {
+	if l.slots.Silent() {
+		return windowFloor
+	}
+	return min(windowPerSlot*max(l.slots.Size(), 1), windowMax)
+}
 
 // holdLocked tells why nothing may be tried now, and until when; the zero Hold means go. Slots and the engine's share are
 // not asked: they free themselves.

@@ -72,7 +72,7 @@ func (l *lane) turnLocked() *[]*Delivery {
 func (l *lane) reserveReplayLocked(d *Delivery) bool {
 	held := len(l.replays.window) + l.replays.reserved
 	if l.e.work.Err() != nil || l.replays.room(l.slots.Size()) <= 0 || l.holdLocked(l.e.clock.now()).Reason != gate.ReasonNone ||
-		!l.e.window.take(len(d.Event.Body), held == 0) {
+		!l.e.window.take(heldBytes(d), held == 0) {
 		return false
 	}
 	l.replays.reserved++

@@ -115,7 +115,7 @@ func (l *lane) work(j job) {
 		l.quietly(IsNotice(j.d.Event.Type), func() { j.leave(result) })
 		took := time.Since(began)
 		l.probePromised.Store(0)
-		l.e.window.give(len(j.d.Event.Body))
+		l.e.window.give(heldBytes(j.d))
 		if use == gate.Silent {
 			j.share.releaseSilent(took)
 		} else {

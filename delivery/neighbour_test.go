@@ -97,3 +97,39 @@ func TestEndpointsThatAnswerSlowlyLeaveRoomForOneThatIsQuick(t *testing.T) {
 		}
 	})
 }
+
+func TestALaneWhoseEndpointIsSilentHoldsLittleInMemory(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(t *testing.T, w *world) {
+		w.apply(w.plan(routeTo{targets: []delivery.Target{to("a")}}, w.endpoint("a")))
+		takes := func(most int) (n int) { // how many fresh deliveries the lane takes now
+			d := &delivery.Delivery{Event: &delivery.Event{Body: []byte("{}")}, Chain: []string{"a"}}
+			for n < most && w.e.Reserve(d) {
+				n++
+			}
+			if n < most {
+				w.e.Committed(d, false, delivery.ErrUnavailable)
+			}
+			for range n {
+				w.e.Committed(d, true, delivery.ErrUnavailable)
+			}
+			return n
+		}
+		w.publish("evt_1")
+		pass(time.Second)
+		if n := takes(64); n < 64 {
+			t.Errorf("a lane whose endpoint answers takes %d deliveries, want enough to stay busy over a commit", n)
+		}
+		w.answer("a", hang)
+		w.publish("evt_2")
+		pass(31 * time.Second)
+		if n := takes(64); n == 0 || n > 8 {
+			t.Errorf("a lane whose endpoint is silent takes %d deliveries, want a few", n)
+		}
+		w.answer("a", nil)
+		pass(2 * time.Minute) // the retry is answered
+		if n := takes(64); n < 64 {
+			t.Errorf("a lane whose endpoint answers again takes %d deliveries, want enough again", n)
+		}
+	})
+}

@@ -79,7 +79,7 @@ func (l *lane) refill(c Claim) {
 // takeInLocked appends claimed deliveries to the window.
 func (l *lane) takeInLocked(ds []*Delivery) {
 	for _, d := range ds {
-		l.e.window.force(len(d.Event.Body))
+		l.e.window.force(heldBytes(d))
 		l.keepLocked(d)
 	}
 }

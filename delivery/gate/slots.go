@@ -25,6 +25,7 @@ const (
 // value has no slots until SetMax.
 type Slots struct {
 	max, size, taken int
+	silent           bool // the last attempt that told anything
 }
 
 // NewSlots returns slots that grow to limit, at least 1.
@@ -58,15 +59,18 @@ func (s *Slots) Release(use Use) {
 	s.taken = max(s.taken-1, 0)
 	switch use {
 	case Answered:
-		s.size = min(s.size+1, s.max)
+		s.size, s.silent = min(s.size+1, s.max), false
 	case Silent:
-		s.size = min(1, s.max)
+		s.size, s.silent = min(1, s.max), true
 	case Unused:
 	}
 }
 
 // Size is how many may be taken at once now, between 0 and the maximum.
 func (s *Slots) Size() int { return s.size }
+
+// Silent tells whether the endpoint was silent when it was heard of last.
+func (s *Slots) Silent() bool { return s.silent }
 
 // Taken is how many are taken. It is above Size after the bound fell.
 func (s *Slots) Taken() int { return s.taken }

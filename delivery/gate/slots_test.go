@@ -52,7 +52,13 @@ func TestSlotsAtASilentEndpoint(t *testing.T) {
 	if n := takeAll(&s); n != 16 {
 		t.Fatalf("grew to %d, want 16", n)
 	}
+	if s.Silent() {
+		t.Error("silent, though it always answered")
+	}
 	s.Release(Silent)
+	if !s.Silent() {
+		t.Error("not silent after an attempt without an answer")
+	}
 	if s.Size() != 1 || s.Taken() != 15 {
 		t.Fatalf("size %d, taken %d, want 1 and 15", s.Size(), s.Taken())
 	}
