@@ -26,6 +26,7 @@ type settler struct {
 
 	mu     sync.Mutex
 	queue  []Settlement
+	spare  []Settlement  // memory of a batch that is done; nil while there is none
 	wake   chan struct{} // capacity 1: may coalesce, the queue is the truth
 	closed bool
 
@@ -71,12 +72,23 @@ func (s *settler) run() {
 func (s *settler) take() (batch []Settlement, closed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := min(len(s.queue), settleBatch)
-	batch = s.queue[:n:n]
-	if s.queue = s.queue[n:]; len(s.queue) == 0 {
-		s.queue = nil
+	if len(s.queue) <= settleBatch {
+		batch, s.queue, s.spare = s.queue, s.spare, nil
+		return batch, s.closed
 	}
+	batch, s.queue = s.queue[:settleBatch:settleBatch], s.queue[settleBatch:]
 	return batch, s.closed
+}
+
+// reuse keeps the memory of a batch that the store and the observers are done with.
+func (s *settler) reuse(batch []Settlement) {
+	if cap(batch) > settleBatch {
+		return
+	}
+	clear(batch)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.spare = batch[:0]
 }
 
 // settle records one batch; while the store is unavailable it tries again, since losing it would repeat deliveries. On
@@ -112,6 +124,9 @@ func (s *settler) settle(batch []Settlement) {
 	}
 	if recovered || before >= settleBacklog {
 		s.e.pumpAll()
+	}
+	if !errors.Is(errs[0], ErrUnavailable) { // or the store may still look at it
+		s.reuse(batch)
 	}
 }
 
