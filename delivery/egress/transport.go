@@ -35,7 +35,8 @@ const (
 	DefaultIdle = 1024
 
 	// tlsSessions bounds the tickets kept to resume sessions, about 2 KiB each.
-	tlsSessions = 256
+	// Fewer than the hosts that are called in turn would be of no use at all.
+	tlsSessions = 2048
 )
 
 // Profile says how requests leave. The zero value is usable: public addresses
