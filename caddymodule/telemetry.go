@@ -78,8 +78,8 @@ func (a *App) traceURL() (string, error) {
 // joined is a request in the trace that it belongs to, if traces are exported.
 func (a *App) joined(r *http.Request) *http.Request {
 	l := a.lease.Load()
-	if l == nil || l.shared.tracing == nil {
+	if l == nil {
 		return r
 	}
-	return r.WithContext(l.shared.tracing.Join(r.Context(), r.Header))
+	return l.shared.tracing.Join(r)
 }

@@ -215,9 +215,7 @@ func (o *outgoing) sign(plan *Plan, d *Delivery, ep *Endpoint, a *Attempt, body 
 		o.values[i] = v.value
 		h[v.name] = o.values[i : i+1 : i+1]
 	}
-	if a.trace != nil {
-		a.trace.addTo(h)
-	}
+	a.trace.addTo(h)
 	if d.Event.Test {
 		h[n.test] = []string{"true"}
 	}

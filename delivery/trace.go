@@ -2,7 +2,7 @@ package delivery
 
 import (
 	"context"
-	"fmt"
+	"encoding/hex"
 	"net/http"
 	"time"
 
@@ -15,13 +15,13 @@ type Tracer interface {
 	// Publishing: an event is about to be stored. It may set the event's Span, and what it returns, unless nil, is called
 	// once with the outcome; the receipt is nil if there is an error.
 	Publishing(ctx context.Context, ev *Event) (published func(*Receipt, error))
-	// Attempting: a try begins. The request carries the returned context, and the Trace is the try's.
-	Attempting(ctx context.Context, d *Delivery, ep *Endpoint, n uint16) (context.Context, Trace)
+	// Attempting: a try begins. The request carries the returned context, and the Trace is the try's; nil: nobody follows it.
+	Attempting(ctx context.Context, d *Delivery, ep *Endpoint, n uint16) (context.Context, *Trace)
 	// Attempted: the try ended; the context is the one that Attempting returned.
 	Attempted(ctx context.Context, d *Delivery, a *Attempt)
 }
 
-// Trace is what a try has of a trace; the zero Trace is that of a try nobody follows.
+// Trace is what a try has of a trace.
 type Trace struct {
 	// Span of the try. The next try of the delivery links to it.
 	Span SpanContext
@@ -32,10 +32,12 @@ type Trace struct {
 // id is the trace's id for the record, the one that the endpoint is told if it is told any.
 func (t *Trace) id() string {
 	switch {
+	case t == nil:
+		return ""
 	case len(t.Parent) >= traceParentSize:
 		return t.Parent[3:35]
 	case t.Span.Valid():
-		return fmt.Sprintf("%x", t.Span.TraceID)
+		return hex.EncodeToString(t.Span.TraceID[:])
 	default:
 		return ""
 	}
@@ -43,7 +45,7 @@ func (t *Trace) id() string {
 
 // addTo adds the headers that the endpoint is to get.
 func (t *Trace) addTo(h http.Header) {
-	if t.Parent == "" {
+	if t == nil || t.Parent == "" {
 		return
 	}
 	h["Traceparent"] = []string{t.Parent}
@@ -71,7 +73,10 @@ func (s SpanContext) Sampled() bool { return s.Flags&1 != 0 }
 
 // TraceParent writes it as a traceparent header.
 func (s SpanContext) TraceParent() string {
-	return fmt.Sprintf("00-%x-%x-%02x", s.TraceID, s.SpanID, s.Flags)
+	b := append(make([]byte, 0, traceParentSize), "00-"...)
+	b = append(hex.AppendEncode(b, s.TraceID[:]), '-')
+	b = append(hex.AppendEncode(b, s.SpanID[:]), '-')
+	return string(hex.AppendEncode(b, []byte{s.Flags}))
 }
 
 // tryTraced makes one try, as a span of the tracer if there is one. Without one the endpoint gets, where it is to get any,
@@ -86,7 +91,7 @@ func (e *Engine) tryTraced(plan *Plan, d *Delivery, ep *Endpoint, now time.Time)
 		return a, e.try(e.abort, plan, d, ep, a)
 	}
 	ctx, trace := e.tracer.Attempting(e.abort, d, ep, a.N)
-	a.trace, a.TraceID = &trace, trace.id()
+	a.trace, a.TraceID = trace, trace.id()
 	v := e.try(ctx, plan, d, ep, a)
 	e.tracer.Attempted(ctx, d, a)
 	return a, v

@@ -46,10 +46,10 @@ func (d *diary) Publishing(_ context.Context, ev *delivery.Event) func(*delivery
 
 type attemptKey struct{}
 
-func (d *diary) Attempting(ctx context.Context, dl *delivery.Delivery, ep *delivery.Endpoint, n uint16) (context.Context, delivery.Trace) {
+func (d *diary) Attempting(ctx context.Context, dl *delivery.Delivery, ep *delivery.Endpoint, n uint16) (context.Context, *delivery.Trace) {
 	s := d.span()
 	d.note("try %d at %s as %d, of %d, after %d", n, ep.Name, s.SpanID[0], dl.Event.Span.SpanID[0], dl.Span.SpanID[0])
-	t := delivery.Trace{Span: s}
+	t := &delivery.Trace{Span: s}
 	if ep.TraceContext {
 		t.Parent, t.State = s.TraceParent(), "v=1"
 	}

@@ -17,7 +17,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/atoship/caddy-webhooks/delivery"
-	"github.com/atoship/caddy-webhooks/delivery/egress"
 	"github.com/atoship/caddy-webhooks/delivery/retry"
 )
 
@@ -44,24 +43,30 @@ const (
 	operationDeliver = "deliver"
 )
 
+// producer is how a span of publishing begins, made once: of a hundred events, most often, 99 are not recorded, and all that
+// tracing does for them is to ask the sampler.
+var producer = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindProducer)}
+
 // Publishing implements delivery.Tracer. The span is a child of the request's or, without one, of what the event itself
 // brought along; a context that the event brought and that is not its parent is linked.
 func (t *Tracing) Publishing(ctx context.Context, ev *delivery.Event) func(*delivery.Receipt, error) {
 	supplied := suppliedContext(ev)
 	parent := trace.SpanContextFromContext(ctx)
-	var links []trace.Link
+	options := producer
 	switch {
-	case !supplied.IsValid():
+	case !parent.IsValid() && !supplied.IsValid():
+		ctx = context.Background() // has no parent either, and that is found at once: a request's is a chain of a dozen values
 	case !parent.IsValid():
-		ctx = trace.ContextWithRemoteSpanContext(ctx, supplied)
-	case parent.TraceID() != supplied.TraceID() || parent.SpanID() != supplied.SpanID():
-		links = []trace.Link{linkTo(supplied, linkToSupplied)}
+		ctx = trace.ContextWithRemoteSpanContext(context.Background(), supplied)
+	case supplied.IsValid() && (parent.TraceID() != supplied.TraceID() || parent.SpanID() != supplied.SpanID()):
+		options = []trace.SpanStartOption{producer[0], trace.WithLinks(linkTo(supplied, linkToSupplied))}
 	}
-	_, span := t.asked.Start(ctx, operationPublish+" "+ev.Type, trace.WithSpanKind(trace.SpanKindProducer), trace.WithLinks(links...))
+	_, span := t.asked.Start(ctx, operationPublish, options...)
 	ev.Span = kept(span.SpanContext())
 	if !span.IsRecording() {
 		return nil
 	}
+	span.SetName(operationPublish + " " + ev.Type)
 	span.SetAttributes(
 		semconv.MessagingSystemKey.String(system),
 		semconv.MessagingOperationName(operationPublish), semconv.MessagingOperationTypeSend,
@@ -108,7 +113,7 @@ type try struct{ deliver, wire trace.Span }
 type tryKey struct{}
 
 // Attempting implements delivery.Tracer.
-func (t *Tracing) Attempting(ctx context.Context, d *delivery.Delivery, ep *delivery.Endpoint, n uint16) (context.Context, delivery.Trace) {
+func (t *Tracing) Attempting(ctx context.Context, d *delivery.Delivery, ep *delivery.Endpoint, n uint16) (context.Context, *delivery.Trace) {
 	published := remote(d.Event.Span, "")
 	if !published.IsValid() { // accepted while nobody traced
 		published = suppliedContext(d.Event)
@@ -148,7 +153,7 @@ func (t *Tracing) Attempting(ctx context.Context, d *delivery.Delivery, ep *deli
 	}
 	start, span := tracer.Start(start, operationDeliver+" "+ep.Name, options...)
 	start, wire := tracer.Start(start, "POST", trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(wireAttributes(ep, n)...))
-	tr := delivery.Trace{Span: kept(span.SpanContext())}
+	tr := &delivery.Trace{Span: kept(span.SpanContext())}
 	if ep.TraceContext {
 		sc := wire.SpanContext()
 		tr.Parent, tr.State = kept(sc).TraceParent(), sc.TraceState().String()
@@ -159,17 +164,17 @@ func (t *Tracing) Attempting(ctx context.Context, d *delivery.Delivery, ep *deli
 	return context.WithValue(start, tryKey{}, &try{span, wire}), tr
 }
 
-// unrecorded is the trace of an attempt that is not to be recorded. An endpoint that is told of traces is told that, under
-// an id that nobody else has.
-func unrecorded(ep *delivery.Endpoint) (tr delivery.Trace) {
-	if ep.TraceContext {
-		var s delivery.SpanContext
-		binary.NativeEndian.PutUint64(s.TraceID[:8], rand.Uint64()) //nolint:gosec // names, keeps no secret
-		binary.NativeEndian.PutUint64(s.TraceID[8:], rand.Uint64()) //nolint:gosec // names, keeps no secret
-		binary.NativeEndian.PutUint64(s.SpanID[:], rand.Uint64()|1) //nolint:gosec // names, keeps no secret
-		tr.Parent = s.TraceParent()
+// unrecorded is the trace of an attempt that is not to be recorded: most often none. An endpoint that is told of traces is
+// told that, under an id that nobody else has.
+func unrecorded(ep *delivery.Endpoint) *delivery.Trace {
+	if !ep.TraceContext {
+		return nil
 	}
-	return tr
+	var s delivery.SpanContext
+	binary.NativeEndian.PutUint64(s.TraceID[:8], rand.Uint64()) //nolint:gosec // names, keeps no secret
+	binary.NativeEndian.PutUint64(s.TraceID[8:], rand.Uint64()) //nolint:gosec // names, keeps no secret
+	binary.NativeEndian.PutUint64(s.SpanID[:], rand.Uint64()|1) //nolint:gosec // names, keeps no secret
+	return &delivery.Trace{Parent: s.TraceParent()}
 }
 
 // Attempted implements delivery.Tracer.
@@ -179,22 +184,24 @@ func (*Tracing) Attempted(ctx context.Context, _ *delivery.Delivery, a *delivery
 		return
 	}
 	if a.Outcome != string(retry.Local) { // else no request was made: a span that does not end is not exported
-		if a.Status != 0 {
-			s.wire.SetAttributes(semconv.HTTPResponseStatusCode(a.Status), semconv.NetworkProtocolVersion("1.1"))
-		}
-		if peer, err := netip.ParseAddrPort(a.Address); err == nil {
-			s.wire.SetAttributes(semconv.NetworkPeerAddress(peer.Addr().String()), semconv.NetworkPeerPort(int(peer.Port())))
-		}
-		s.wire.SetAttributes(timingAttributes(&a.Timing)...)
+		s.wire.SetAttributes(answerAttributes(a)...)
 		end(s.wire, a)
 	}
 	s.deliver.SetAttributes(attrOutcome.String(a.Outcome))
 	end(s.deliver, a)
 }
 
-// timingAttributes are the phases that the request went through; a kept connection has one.
-func timingAttributes(t *egress.Timing) []attribute.KeyValue {
-	attrs := make([]attribute.KeyValue, 0, 4)
+// answerAttributes are what came of a request: who answered what, and the phases that it went through, of which a kept
+// connection has one.
+func answerAttributes(a *delivery.Attempt) []attribute.KeyValue {
+	attrs := make([]attribute.KeyValue, 0, 8)
+	if a.Status != 0 {
+		attrs = append(attrs, semconv.HTTPResponseStatusCode(a.Status), semconv.NetworkProtocolVersion("1.1"))
+	}
+	if peer, err := netip.ParseAddrPort(a.Address); err == nil {
+		attrs = append(attrs, semconv.NetworkPeerAddress(peer.Addr().String()), semconv.NetworkPeerPort(int(peer.Port())))
+	}
+	t := &a.Timing
 	for _, p := range [...]struct {
 		key  attribute.Key
 		took time.Duration

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -177,9 +178,11 @@ func TestAnEndpointIsToldTheSpanOfItsRequestOnlyWhenItIsToBe(t *testing.T) {
 	})
 }
 
+// baggage is a context with some, as an operator's OTEL_PROPAGATORS may have it.
 func baggage(ctx context.Context) context.Context {
 	t := &Tracing{propagators: autoprop.NewTextMapPropagator()}
-	return t.Join(ctx, map[string][]string{"Baggage": {"customer=42"}})
+	r := &http.Request{Header: http.Header{"Baggage": {"customer=42"}}}
+	return t.Join(r.WithContext(ctx)).Context()
 }
 
 func TestAFaultOfOurOwnIsNoRequest(t *testing.T) {

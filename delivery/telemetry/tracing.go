@@ -23,6 +23,10 @@ import (
 // scope names what makes the spans.
 const scope = "github.com/atoship/caddy-webhooks/delivery/telemetry"
 
+// w3c is the form in which requests name their trace unless OTEL_PROPAGATORS says more. Baggage, with it in the defaults of
+// OpenTelemetry, would be read for nothing: it goes on no span and to no endpoint.
+var w3c propagation.TextMapPropagator = propagation.TraceContext{}
+
 // Tracing makes spans and exports them, for the life of one engine. It is safe for concurrent use.
 type Tracing struct {
 	// asked decides by the environment's sampler, followed records always: it is asked only for attempts of events that are
@@ -64,7 +68,7 @@ func NewTracing(ctx context.Context, log *slog.Logger, about ...attribute.KeyVal
 		return nil, fmt.Errorf("making the exporter that OTEL_* asks for: %w", err)
 	}
 	t := newTracing(&exporter{SpanExporter: out, log: log}, res)
-	t.propagators = autoprop.NewTextMapPropagator()
+	t.propagators = autoprop.NewTextMapPropagator(w3c)
 	return t, nil
 }
 
@@ -74,18 +78,18 @@ func newTracing(out *exporter, res *resource.Resource) *Tracing {
 	followed := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(batches), sdktrace.WithResource(res),
 		sdktrace.WithSampler(sdktrace.AlwaysSample()))
 	return &Tracing{
-		asked: asked.Tracer(scope), followed: followed.Tracer(scope), propagators: propagation.TraceContext{},
+		asked: asked.Tracer(scope), followed: followed.Tracer(scope), propagators: w3c,
 		providers: [2]*sdktrace.TracerProvider{asked, followed}, exporter: out,
 	}
 }
 
-// Join returns the context of a request with the trace that its headers name, in any form that OTEL_PROPAGATORS lists,
-// unless a handler before has begun a span in it.
-func (t *Tracing) Join(ctx context.Context, h http.Header) context.Context {
-	if t == nil || trace.SpanContextFromContext(ctx).IsValid() {
-		return ctx
+// Join returns a request in the trace that its headers name, in any form that OTEL_PROPAGATORS lists, or as it is if they
+// name none or a handler before has begun a span in it.
+func (t *Tracing) Join(r *http.Request) *http.Request {
+	if t == nil || t.propagators == w3c && r.Header["Traceparent"] == nil || trace.SpanContextFromContext(r.Context()).IsValid() {
+		return r
 	}
-	return t.propagators.Extract(ctx, propagation.HeaderCarrier(h))
+	return r.WithContext(t.propagators.Extract(r.Context(), propagation.HeaderCarrier(r.Header)))
 }
 
 // Shutdown exports what is left, until ctx ends. Spans that end later are dropped.
