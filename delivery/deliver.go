@@ -59,21 +59,32 @@ func (e *Engine) deliver(l *lane, j job) (gate.Result, gate.Use) {
 	if v.ForceOpen {
 		l.quietly(IsNotice(d.Event.Type), func() { l.forceOpen(j.ep) })
 	}
-	t := attempted(d, j.ep, a, v, jitter(), target)
-	if t.Progress.State == Exhausted {
-		e.hot.Warn("delivery exhausted", slog.String("delivery", d.ID), slog.String("event", d.Event.ID),
-			slog.String("endpoint", l.name), slog.String("outcome", a.Outcome), slog.Int("attempts", int(a.N)))
-	}
-	e.settle(d, t)
+	e.settle(d, attempted(d, j.ep, a, v, jitter(), target))
 	return gateResult(v), slotUse(v)
 }
 
 // settle hands a transition to the settler. A dead letter is news.
 func (e *Engine) settle(d *Delivery, t Transition) {
+	exhausted := t.Progress.State == Exhausted
+	if exhausted {
+		e.logExhausted(d, &t)
+	}
 	e.settler.add(Settlement{Delivery: d, Step: d.Step, Transition: t})
-	if t.Progress.State == Exhausted && !IsNotice(d.Event.Type) {
+	if exhausted && !IsNotice(d.Event.Type) {
 		e.Notify(exhaustedNotice(d, t.At, t.Progress.Reason, t.Progress.Attempts))
 	}
+}
+
+// logExhausted tells of a dead letter, and of the endpoint where it ended. Those that expire in the store are told of by
+// their number.
+func (e *Engine) logExhausted(d *Delivery, t *Transition) {
+	last := slog.String("note", t.Note)
+	if t.Attempt != nil {
+		last = slog.String("outcome", t.Attempt.Outcome)
+	}
+	e.hot.Warn("delivery exhausted", slog.String("delivery", d.ID), slog.String("event", d.Event.ID),
+		slog.String("endpoint", d.Chain[d.Target]), slog.String("reason", t.Progress.Reason), last,
+		slog.Int("attempts", int(t.Progress.Attempts)))
 }
 
 // exhaustedNotice is the news of a dead letter. It is about the home endpoint.

@@ -72,12 +72,51 @@ func TestTheLogTellsEachChangeOfAnEndpointOnceAndNoSecret(t *testing.T) {
 		w.apply(w.plan(byName(map[string]delivery.Target{"a": to("a"), "b": to("b"), "c": to("c")}), w.endpoint("a"), w.endpoint("b"),
 			w.endpoint("c", retries())))
 		w.answer("c", always(400))
-		w.publish("a-1", "a-2", "a-3", "a-4", "a-5", "a-6", "b-1", "c-1")
+		w.publish("a-1", "a-2", "a-3", "a-4", "a-5", "b-1", "c-1")
+		pass(time.Millisecond) // the sixth's success, were it in flight with them, might come between
+		w.publish("a-6")
 		pass(10 * time.Minute)
 		for text, n := range map[string]int{
 			`msg="breaker opened" endpoint=a`: 1, `msg="breaker closed" endpoint=a`: 1, `msg="endpoint disabled" endpoint=b reason=gone`: 1,
-			`msg="delivery exhausted"`: 1, "endpoint=c outcome=http_error": 1,
+			`msg="delivery exhausted"`: 1, "endpoint=c reason=schedule outcome=http_error": 1,
 			"lbl_abc123": 0, "a secret for tests only": 0,
+		} {
+			if got := log.lines(text); len(got) != n {
+				t.Errorf("%d lines with %q, want %d:\n%s", len(got), text, n, strings.Join(log.lines(""), ""))
+			}
+		}
+	})
+}
+
+func TestTheLogTellsEachDeadLetterWhateverEndedIt(t *testing.T) {
+	t.Parallel()
+	log := new(page)
+	inWorldLike(t, func(w *world) { w.log = slog.New(slog.NewTextHandler(log, nil)) }, func(t *testing.T, w *world) {
+		w.answer("late", always(500))
+		w.answer("crashes", hang)
+		w.answer("refuses", always(400))
+		plan := func() *delivery.Plan {
+			p := w.plan(byName(map[string]delivery.Target{"late": to("late"), "crashes": to("crashes"), "refuses": to("refuses")}),
+				w.endpoint("late", retries(70*time.Second), noBreaker), w.endpoint("crashes", retries(), noBreaker), w.endpoint("refuses", retries()))
+			p.Expire = 65 * time.Second // after retention has looked for the first time, before it looks again
+			return p
+		}
+		w.apply(plan())
+		w.publish("late-1", "refuses-1")
+		pass(75 * time.Second)
+		w.publish("crashes-1")
+		for range 3 {
+			pass(time.Second)
+			w.crash()
+			w.apply(plan())
+		}
+		pass(time.Second)
+		for text, n := range map[string]int{
+			`msg="delivery exhausted"`: 3,
+			`endpoint=late reason=expired note="pending longer than expire" attempts=1`:                                  1,
+			`endpoint=refuses reason=schedule outcome=http_error attempts=1`:                                             1,
+			`endpoint=crashes reason=schedule note="three unknown outcomes in a row count as one failed try" attempts=3`: 1,
+			`msg="deliveries expired"`: 0,
 		} {
 			if got := log.lines(text); len(got) != n {
 				t.Errorf("%d lines with %q, want %d:\n%s", len(got), text, n, strings.Join(log.lines(""), ""))
