@@ -183,7 +183,7 @@ func (*Tracing) Attempted(ctx context.Context, _ *delivery.Delivery, a *delivery
 	if s == nil {
 		return
 	}
-	if a.Outcome != string(retry.Local) { // else no request was made: a span that does not end is not exported
+	if o := retry.Outcome(a.Outcome); o != retry.Local && o != retry.TransformError { // else no request was made: a span that does not end is not exported
 		s.wire.SetAttributes(answerAttributes(a)...)
 		end(s.wire, a)
 	}

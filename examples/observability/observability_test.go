@@ -269,6 +269,15 @@ func checkWire(t *testing.T, i int, endpoint, outcome string, attempt, s *trace.
 		!strings.HasSuffix(a["url.full"], "/"+endpoint+query) || a["network.peer.address"] == "" {
 		t.Errorf("request %d: %v %v %v", i+1, s.GetKind(), s.GetStatus(), a)
 	}
+	phases := []string{"first_byte"}
+	if i == 0 { // later ones may go over a connection that was kept
+		phases = append(phases, "connect", "tls")
+	}
+	for _, phase := range phases {
+		if took := a["messaging.caddy_webhooks.timing."+phase+"_ms"]; !strings.HasPrefix(took, "double_value:") {
+			t.Errorf("request %d: %s took %q", i+1, phase, took)
+		}
+	}
 }
 
 // TestEveryMetricThatIsNamedExists compares what the dashboard, the rules and the reference name with what a gateway exposes
