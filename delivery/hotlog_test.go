@@ -1,15 +1,18 @@
 package delivery_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/atoship/caddy-webhooks/delivery"
+	"github.com/atoship/caddy-webhooks/delivery/store/memory"
 )
 
 // page is what was logged, safe for concurrent use.
@@ -121,6 +124,43 @@ func TestTheLogTellsEachDeadLetterWhateverEndedIt(t *testing.T) {
 			if got := log.lines(text); len(got) != n {
 				t.Errorf("%d lines with %q, want %d:\n%s", len(got), text, n, strings.Join(log.lines(""), ""))
 			}
+		}
+	})
+}
+
+// forgetful is a store whose audit misses so many deliveries.
+type forgetful struct {
+	*memory.Store
+
+	lost *atomic.Uint64
+}
+
+func (f forgetful) Audit(context.Context) (delivery.Audit, error) {
+	return delivery.Audit{At: time.Now(), Pending: 10, Found: 10 - f.lost.Load()}, nil
+}
+
+func TestTheLogTellsOnceThatDeliveriesAreLostAndThatTheyAreFoundAgain(t *testing.T) {
+	t.Parallel()
+	log, lost := new(page), new(atomic.Uint64)
+	inWorldLike(t, func(w *world) {
+		w.log = slog.New(slog.NewTextHandler(log, nil))
+		w.wrap = func(s *memory.Store) delivery.Store { return forgetful{s, lost} }
+	}, func(t *testing.T, w *world) {
+		w.apply(w.plan(routeTo{}))
+		for _, step := range []struct{ lost, missing, found uint64 }{{0, 0, 0}, {2, 1, 0}, {2, 1, 0}, {0, 1, 1}, {0, 1, 1}, {1, 2, 1}} {
+			lost.Store(step.lost)
+			pass(10 * time.Minute)
+			missing, found := log.lines("deliveries that are pending and stand nowhere"), log.lines("finds every delivery again")
+			if uint64(len(missing)) != step.missing || uint64(len(found)) != step.found {
+				t.Errorf("with %d lost: %d and %d lines, want %d and %d", step.lost, len(missing), len(found), step.missing, step.found)
+			}
+			stats, err := w.e.Stats(t.Context())
+			if err != nil || stats.Audit == nil || uint64(stats.Audit.Lost()) != step.lost {
+				t.Errorf("stats: %+v, %v", stats.Audit, err)
+			}
+		}
+		if got := log.lines("lost=2 pending=10"); len(got) != 1 {
+			t.Errorf("how many: %q", got)
 		}
 	})
 }

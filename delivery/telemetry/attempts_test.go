@@ -92,7 +92,7 @@ func TestWhateverIsTriedIsATraceOfItsOwn(t *testing.T) {
 	}, func(t *testing.T, r *rig) {
 		r.publish(t.Context(), &delivery.Event{Type: "label.created", TraceParent: supplied})
 		pass(time.Minute)
-		r.answer["a"] = 200
+		r.answers("a", 200)
 		r.restart()
 		pass(30 * time.Hour)
 		rec, err := r.e.Journal().Event(t.Context(), "evt_1", nil)

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -33,9 +34,11 @@ type rig struct {
 	tracing *Tracing
 	metrics *Metrics
 	out     *tracetest.InMemoryExporter
-	answer  map[string]int
-	sent    []*http.Request
 	plan    *delivery.Plan
+
+	mu     sync.Mutex
+	answer map[string]int
+	sent   []*http.Request
 }
 
 func inRig(t *testing.T, setup func(*rig), f func(t *testing.T, r *rig)) {
@@ -97,9 +100,11 @@ const hangs = -1
 
 // RoundTrip plays the endpoints.
 func (r *rig) RoundTrip(req *http.Request) (*http.Response, error) {
-	r.sent = append(r.sent, req)
 	name, _, _ := strings.Cut(req.URL.Hostname(), ".")
+	r.mu.Lock()
+	r.sent = append(r.sent, req)
 	code := r.answer[name]
+	r.mu.Unlock()
 	if code == hangs {
 		<-req.Context().Done()
 		return nil, req.Context().Err()
@@ -108,6 +113,13 @@ func (r *rig) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, &retry.LocalFault{Code: "proxy", Err: io.ErrUnexpectedEOF}
 	}
 	return &http.Response{StatusCode: code, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("ok"))}, nil
+}
+
+// answers changes what an endpoint answers from now on.
+func (r *rig) answers(name string, code int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.answer[name] = code
 }
 
 func (r *rig) open() {

@@ -72,14 +72,68 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 	})
 }
 
+func TestMetricsTellABreakerThatOpensAndAnEndpointThatIsGone(t *testing.T) {
+	t.Parallel()
+	inRig(t, func(r *rig) {
+		a := r.plan.Endpoints["a"]
+		a.Backups, a.Breaker = nil, gate.DefaultBreaker()
+	}, func(t *testing.T, r *rig) {
+		reg := registry(t, r.metrics)
+		for i := range 5 {
+			r.publish(t.Context(), &delivery.Event{ID: fmt.Sprint("evt_", i), Type: "label.created"})
+			pass(time.Millisecond)
+		}
+		pass(2 * time.Second)
+		expect(t, reg, `
+			caddy_webhooks_attempts_total{endpoint="a",outcome="server_error"} 5
+			caddy_webhooks_attempts_in_flight{endpoint="a"} 0
+			caddy_webhooks_breaker_state{endpoint="a"} 2
+			caddy_webhooks_breaker_state{endpoint="b"} 0
+			caddy_webhooks_endpoint_disabled{endpoint="a"} 0
+		`)
+		r.answers("a", 410) // the retries of the five
+		r.restart()
+		pass(5 * time.Minute)
+		expect(t, reg, `caddy_webhooks_endpoint_disabled{endpoint="a"} 1`)
+	})
+}
+
+// audited is an engine whose store has lost two deliveries, by the counts.
+type audited struct{ crowd }
+
+func (audited) Stats(context.Context) (delivery.Stats, error) {
+	return delivery.Stats{
+		Counts: delivery.Counts{Pending: 5},
+		Audit:  &delivery.Audit{At: time.UnixMilli(1_700_000_000_500), Pending: 5, Found: 3},
+		Store:  &delivery.StoreUse{Size: 10, Written: 20, Commits: [len(delivery.CommitBounds) + 1]uint64{3, 0, 1}, CommitTime: time.Second},
+	}, nil
+}
+
+func TestWhatTheStoreFoundAndDidIsExposed(t *testing.T) {
+	t.Parallel()
+	m := NewMetrics()
+	m.Watch(audited{})
+	expect(t, registry(t, m), fmt.Sprintf(`
+		caddy_webhooks_deliveries{state="pending"} 5
+		caddy_webhooks_lost_deliveries 2
+		caddy_webhooks_audit_timestamp_seconds 1.7000000005e+09
+		caddy_webhooks_store_commit_seconds_bucket{le="%v"} 3
+		caddy_webhooks_store_commit_seconds_bucket{le="%v"} 4
+		caddy_webhooks_store_commit_seconds_bucket{le="+Inf"} 4
+		caddy_webhooks_store_commit_seconds_sum 1
+		caddy_webhooks_store_size_bytes 10
+		caddy_webhooks_store_written_bytes_total 20
+	`, delivery.CommitBounds[0].Seconds(), delivery.CommitBounds[2].Seconds()))
+}
+
 func TestAnAttemptThatACrashSwallowedIsCountedOnce(t *testing.T) {
 	t.Parallel()
 	inRig(t, nil, func(t *testing.T, r *rig) {
 		reg := registry(t, r.metrics)
-		r.answer["a"] = hangs
+		r.answers("a", hangs)
 		r.publish(t.Context(), &delivery.Event{Type: "label.created"})
 		pass(100 * time.Millisecond)
-		r.answer["a"] = 200
+		r.answers("a", 200)
 		r.restart()
 		pass(time.Second)
 		expect(t, reg, `

@@ -187,7 +187,7 @@ func baggage(ctx context.Context) context.Context {
 
 func TestAFaultOfOurOwnIsNoRequest(t *testing.T) {
 	t.Parallel()
-	inRig(t, func(r *rig) { r.answer["a"] = 0 }, func(t *testing.T, r *rig) {
+	inRig(t, func(r *rig) { r.answers("a", 0) }, func(t *testing.T, r *rig) {
 		r.publish(t.Context(), &delivery.Event{Type: "label.created"})
 		pass(time.Millisecond)
 		attrs(t, r.named("deliver a", 0), map[string]string{"error.type": "local"})

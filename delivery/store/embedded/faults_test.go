@@ -243,6 +243,7 @@ func TestAFailedDiskIsSurvived(t *testing.T) {
 			}
 			b.disk.heal()
 			b.eventually("the recovery", b.store.Healthy)
+			b.eventually("the message that ends each failure's", func() bool { return b.log.count("the store works again") == b.log.count("the store failed") })
 			n += 2
 			if err := try(n); err != nil {
 				t.Errorf("after the recovery: %v", err)
