@@ -4,13 +4,17 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyevents"
 
 	"github.com/atoship/caddy-webhooks/delivery"
@@ -73,8 +77,7 @@ func (g *gateway) nextBut(eventType string) received {
 
 func TestWhatTheGatewayOrAHandshakeRaisesMakesNoWebhook(t *testing.T) {
 	g := newGateway(t)
-	// The endpoint fails: its delivery is exhausted at once, which is an event of ours and must not become another one.
-	g.mustLoad(g.withEvents("\t\ton * webhooks", strings.Replace(everything, "events *", "events caddy.*\n\t\t\tretry off", 1)))
+	g.mustLoad(g.withEvents("\t\ton * webhooks", failingAtOnce))
 	emit(t, "tls_get_certificate", nil)
 	emit(t, delivery.NoticeBreakerOpened, nil)
 	e, _ := caddy.NewEvent(caddy.ActiveContext(), "of_ours", nil)
@@ -93,6 +96,84 @@ func TestWhatTheGatewayOrAHandshakeRaisesMakesNoWebhook(t *testing.T) {
 		if strings.Contains(body, "handshake") || strings.Contains(body, "tls_get_certificate") || strings.Contains(body, "webhooks.") {
 			t.Errorf("delivered %s", body)
 		}
+	}
+}
+
+// failingAtOnce has an endpoint whose deliveries of Caddy's events are exhausted at once, which is an event of ours and must
+// not become another one.
+var failingAtOnce = strings.NewReplacer("URL/all", "URL/fail", "events *", "events caddy.*\n\t\t\tretry off").Replace(everything)
+
+// testEar is a handler that hears every event of the running Caddy.
+type testEar struct{}
+
+var heard struct {
+	sync.Mutex
+	by map[string]int // name
+}
+
+func init() { caddy.RegisterModule(testEar{}) }
+
+func (testEar) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "events.handlers.webhooks_test_ear", New: func() caddy.Module { return new(testEar) }}
+}
+func (testEar) UnmarshalCaddyfile(d *caddyfile.Dispenser) error { d.Next(); return nil }
+
+func (testEar) Handle(_ context.Context, e caddy.Event) error {
+	heard.Lock()
+	defer heard.Unlock()
+	name := e.Name()
+	if delivery.IsNotice(name) && string(e.Origin().CaddyModule().ID) != appID {
+		name += " of another module"
+	}
+	heard.by[name]++
+	return nil
+}
+
+func TestOurEventsAreHeardInCaddyOnTransitionsAndMakeNoWebhooks(t *testing.T) {
+	heard.by = map[string]int{}
+	g := newGateway(t)
+	g.mustLoad(g.withEvents("\t\ton * webhooks\n\t\ton * webhooks_test_ear", failingAtOnce))
+	hears := func(name string) int {
+		heard.Lock()
+		defer heard.Unlock()
+		return heard.by[name]
+	}
+	for i := range 20 { // the breaker opens at five failures in a row; then they wait
+		emit(t, fmt.Sprint("failing_", i), nil)
+	}
+	if err := settled(func() bool { return hears(delivery.NoticeBreakerOpened) > 0 }); err != nil {
+		t.Fatalf("no breaker opened: %v", heard.by)
+	}
+	emit(t, "last", nil)
+
+	e := runningEngine(caddy.ActiveContext())
+	var stored []string
+	var exhausted uint64
+	if err := settled(func() bool { // events are stored one after another
+		page, err := e.Journal().Events(t.Context(), delivery.EventQuery{Limit: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stored = nil
+		for _, item := range page.Items {
+			stored = append(stored, item.Event.Type)
+		}
+		stats, err := e.Stats(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		exhausted = stats.Exhausted
+		return slices.Contains(stored, "caddy.last") && uint64(hears(delivery.NoticeDeliveryExhausted)) == exhausted
+	}); err != nil {
+		t.Errorf("stored %v, %d exhausted, heard %v", stored, exhausted, heard.by)
+	}
+	for _, kind := range stored {
+		if kind != "caddy.started" && kind != "caddy.last" && !strings.HasPrefix(kind, "caddy.failing_") {
+			t.Errorf("an event of ours became %s", kind)
+		}
+	}
+	if exhausted < 5 || hears(delivery.NoticeBreakerOpened) != 1 {
+		t.Errorf("%d exhausted, heard %v", exhausted, heard.by)
 	}
 }
 

@@ -53,7 +53,7 @@ type gateway struct {
 	t        *testing.T
 	dir      string
 	address  string        // of ingest
-	url      string        // of the receiver
+	url      string        // of the receiver, which answers 500 at /fail
 	received chan received // what reached it
 	client   *http.Client
 	events   int // published by works
@@ -67,8 +67,11 @@ func newGateway(t *testing.T) *gateway {
 		received: make(chan received, 10_000),
 		client:   &http.Client{Transport: unserved{&http.Transport{DisableKeepAlives: true}}, Timeout: 10 * time.Second},
 	}
-	server := httptest.NewTLSServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
+		if r.URL.Path == "/fail" {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
 		g.received <- received{r.URL.Path, string(body), r.Header.Clone()}
 	}))
 	t.Cleanup(server.Close)
