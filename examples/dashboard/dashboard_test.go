@@ -31,6 +31,7 @@ const caddyfile = `{
 		store embedded %[4]s/store
 		secret_key {env.WEBHOOKS_KEY}
 		catalog %[2]s
+		trace_url https://traces.example.com/{trace_id}
 		egress {
 			address 127.0.0.1
 			allow 127.0.0.1
@@ -40,6 +41,7 @@ const caddyfile = `{
 		defaults {
 			retry off
 			breaker off
+			trace_context
 		}
 		endpoint audit {
 			url %[3]s/audit

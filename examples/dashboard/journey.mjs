@@ -33,8 +33,8 @@ const step = (name) => console.log(`— ${name}`);
 const go = async (place) => { await page.goto(`${o.base}#/${place}`); await page.locator("h1").first().waitFor(); };
 const heading = (text) => page.getByRole("heading", { level: 1, name: text }).waitFor();
 
-async function publish(event) {
-  const r = await fetch(o.ingest, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(event) });
+async function publish(event, headers = {}) {
+  const r = await fetch(o.ingest, { method: "POST", headers: { "Content-Type": "application/json", ...headers }, body: JSON.stringify(event) });
   assert.ok(r.status === 202 || r.status === 200, `publishing answered ${r.status} ${await r.clone().text()}`);
   return r.json();
 }
@@ -126,12 +126,14 @@ await shots("webhook");
 
 step("publish events, hostile ones too, and find them in the logs");
 const evil = '"><script>executed()</script><img src=x onerror=executed()>';
-await publish({ id: "journey-1", event: "label.created", data: { label_id: "lbl_1", note: evil } });
+const trace = "0af7651916cd43dd8448eb211c80319c";
+await publish({ id: "journey-1", event: "label.created", data: { label_id: "lbl_1", note: evil } }, { traceparent: `00-${trace}-b7ad6b7169203331-01` });
 await publish({ id: "journey-2", event: "label.voided", data: { label_id: "lbl_2", [evil]: evil } });
 await eventually("deliveries?event=journey-1", () => page.locator(".tag.ok", { hasText: "delivered" }));
 await shots("deliveries");
 await page.getByRole("link", { name: "label.created" }).first().click();
 await page.getByText("Attempt 1").waitFor();
+assert.equal(await page.getByRole("link", { name: trace }).getAttribute("href"), `https://traces.example.com/${trace}`);
 await page.getByText("Request and response").first().click();
 assert.ok((await page.locator("pre").last().innerText()).includes("executed()"), "the payload is not shown");
 await page.getByRole("button", { name: "Raw" }).click();
