@@ -113,6 +113,7 @@ func (a *App) buildEndpoint(ctx caddy.Context, e *Endpoint) (*delivery.Endpoint,
 	return &delivery.Endpoint{
 		Name:         e.Name,
 		Description:  o.Description,
+		Pos:          e.Pos,
 		Tenant:       o.Tenant,
 		URL:          target,
 		Signer:       signer,

@@ -27,6 +27,8 @@ const (
 type Endpoint struct {
 	Name        string // [A-Za-z0-9_-]{1,64}
 	Description string
+	// Pos is its place in the configuration, for people, such as "Caddyfile:10"; empty: unknown, or made at run time.
+	Pos string
 	// Tenant it belongs to: whose events its subscription is narrowed to, and who may see and change it by API. Empty: none.
 	Tenant string
 	URL    *url.URL

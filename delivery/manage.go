@@ -45,7 +45,7 @@ func (e *Engine) CreateEndpoint(ctx context.Context, settings json.RawMessage, g
 
 // ChangeEndpoint replaces the settings of a managed endpoint by what change makes of them; the next attempt goes by the new
 // ones. It answers when that is durable. version is what the caller knows, 0 for any; another one is ErrRevision. Errors
-// beside: ErrNotFound, ErrFromConfig, ErrUnreadable, those of change, and those of CreateEndpoint.
+// beside: ErrNotFound, *FromConfigError, ErrUnreadable, those of change, and those of CreateEndpoint.
 func (e *Engine) ChangeEndpoint(ctx context.Context, name string, version uint64, change func(json.RawMessage) (json.RawMessage, error)) error {
 	return e.change(ctx, name, version, "settings", func(m *managed) error {
 		settings, err := change(m.Settings)
@@ -93,6 +93,9 @@ func rotate(secrets []sign.Secret, next sign.Secret, until time.Time) []sign.Sec
 func (e *Engine) change(ctx context.Context, name string, version uint64, what string, edit func(*managed) error) error {
 	e.applying.Lock()
 	defer e.applying.Unlock()
+	if err := e.ofConfig(name); err != nil { // whether there are keys does not matter then
+		return err
+	}
 	if _, err := e.manageable(ctx); err != nil {
 		return err
 	}
@@ -119,8 +122,8 @@ func (e *Engine) change(ctx context.Context, name string, version uint64, what s
 
 // DeleteEndpoint ends a managed endpoint for good and cancels what is pending for it, if that is no more than confirmed;
 // else it is a *PendingError and nothing is done. Deliveries that moved on to a backup go on there, attempts in flight end
-// first. Errors beside: ErrNotFound, ErrFromConfig, ErrRevision, *InUseError, ErrUnavailable (then the endpoint may be gone
-// and what waits for it not yet cancelled: that is done at the next start), or the context's.
+// first. Errors beside: ErrNotFound, *FromConfigError, ErrRevision, *InUseError, ErrUnavailable (then the endpoint may be
+// gone and what waits for it not yet cancelled: that is done at the next start), or the context's.
 func (e *Engine) DeleteEndpoint(ctx context.Context, name string, version, confirmed uint64) (cancelled int, err error) {
 	if err := e.remove(ctx, name, version, confirmed); err != nil {
 		return 0, err
@@ -164,7 +167,7 @@ func (e *Engine) remove(ctx context.Context, name string, version, confirmed uin
 }
 
 // Secrets are those of a managed endpoint, newest first; who asks is for the caller to put on record. Errors: ErrNotFound,
-// ErrFromConfig, ErrUnreadable.
+// *FromConfigError, ErrUnreadable.
 func (e *Engine) Secrets(name string) ([]sign.Secret, error) {
 	e.applying.Lock()
 	defer e.applying.Unlock()
@@ -195,16 +198,25 @@ func (e *Engine) manageable(ctx context.Context) (*Plan, error) {
 
 // versioned finds a managed endpoint at a version; applying is held.
 func (e *Engine) versioned(name string, version uint64) (*managed, error) {
+	if err := e.ofConfig(name); err != nil {
+		return nil, err
+	}
 	m := e.managed[name]
-	switch plan := e.plan.Load(); {
-	case m == nil && plan != nil && plan.Endpoints[name] != nil:
-		return nil, fmt.Errorf("endpoint %s: %w", name, ErrFromConfig)
+	switch {
 	case m == nil:
 		return nil, fmt.Errorf("endpoint %s: %w", name, ErrNotFound)
 	case version != 0 && version != m.Version:
 		return nil, fmt.Errorf("endpoint %s: %w", name, ErrRevision)
 	}
 	return m, nil
+}
+
+// ofConfig is a *FromConfigError for an endpoint of the configuration; applying is held.
+func (e *Engine) ofConfig(name string) error {
+	if plan := e.plan.Load(); plan != nil && e.managed[name] == nil && plan.Endpoints[name] != nil {
+		return &FromConfigError{name, plan.Endpoints[name].Pos}
+	}
+	return nil
 }
 
 // install makes a managed endpoint work, durable and then in force; was is what it replaces, nil for a new one. applying is

@@ -28,10 +28,8 @@ const (
 	MaxSettings = 32 << 10
 )
 
-// Errors of changing managed endpoints, beside ErrNotFound, ErrRevision, ErrUnavailable and *SettingError.
+// Errors of changing managed endpoints, beside ErrNotFound, ErrRevision, ErrUnavailable, *FromConfigError and *SettingError.
 var (
-	// ErrFromConfig is the answer to changing an endpoint of the configuration.
-	ErrFromConfig = errors.New("the endpoint comes from the configuration")
 	// ErrNoKeys is the answer while no secret key is configured: secrets would have to be kept in the clear.
 	ErrNoKeys = errors.New("no secret_key is configured")
 	// ErrUnreadable is the answer to changing an endpoint that none of the configured keys opens.
@@ -48,6 +46,17 @@ type SettingError struct {
 
 func (e *SettingError) Error() string { return e.Err.Error() }
 func (e *SettingError) Unwrap() error { return e.Err }
+
+// FromConfigError refuses to change an endpoint of the configuration, or to tell its secrets. Pos is the place there, such as
+// "Caddyfile:10"; empty: the configuration does not say.
+type FromConfigError struct{ Endpoint, Pos string }
+
+func (e *FromConfigError) Error() string {
+	if e.Pos == "" {
+		return "endpoint " + e.Endpoint + " comes from the configuration"
+	}
+	return "endpoint " + e.Endpoint + " comes from the configuration, " + e.Pos
+}
 
 // PendingError refuses to delete an endpoint whose pending deliveries would be cancelled without anyone having been told.
 type PendingError struct{ Pending uint64 }

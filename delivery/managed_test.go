@@ -379,13 +379,23 @@ func TestEndpointsCannotBeMadeWithoutAKeyOrAsAnothersBackup(t *testing.T) {
 			t.Errorf("a backup of another tenant: %v", err)
 		}
 		w.create("c", `,"tenant":"acme","backup":["`+acme+`"]`)
-		w.apply(w.managedPlan(m, nil, w.endpoint("config")))
+		config := w.endpoint("config")
+		config.Pos = "Caddyfile:10"
+		w.apply(w.managedPlan(m, nil, config))
 		if _, _, err := w.e.CreateEndpoint(t.Context(), json.RawMessage(`{"url":"https://b/"}`), nil); !errors.Is(err, delivery.ErrNoKeys) {
 			t.Errorf("without a key: %v", err)
 		}
-		w.apply(w.managedPlan(m, []string{newKey}, w.endpoint("config")))
-		if err := w.e.ChangeEndpoint(t.Context(), "config", 0, setURL("b")); !errors.Is(err, delivery.ErrFromConfig) {
-			t.Errorf("changing one of the configuration: %v", err)
+		for _, keys := range [][]string{nil, {newKey}} { // with none, too, that is not the reason
+			w.apply(w.managedPlan(m, keys, config))
+			_, rotating := w.e.RotateSecret(t.Context(), "config", 0, "", time.Time{})
+			_, telling := w.e.Secrets("config")
+			_, deleting := w.e.DeleteEndpoint(t.Context(), "config", 0, 0)
+			changing := w.e.ChangeEndpoint(t.Context(), "config", 0, setURL("b"))
+			for what, err := range map[string]error{"changing": changing, "rotating": rotating, "telling": telling, "deleting": deleting} {
+				if from, ok := errors.AsType[*delivery.FromConfigError](err); !ok || from.Pos != "Caddyfile:10" {
+					t.Errorf("%s one of the configuration: %v", what, err)
+				}
+			}
 		}
 	})
 }

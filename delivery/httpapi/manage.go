@@ -201,6 +201,9 @@ func (a *API) rotateSecret(ctx context.Context, c *call) (any, error) {
 	}
 	name := c.PathValue("id")
 	next, err := c.gateway.RotateSecret(ctx, name, version, ro.Secret, until)
+	if from, ok := errors.AsType[*delivery.FromConfigError](err); ok {
+		return nil, conflict(from.Error() + ": its secret is changed there, with the new one as the first `secret` and an `until` behind the old one, and a reload")
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -215,6 +218,9 @@ func (a *API) revealSecret(ctx context.Context, c *call) (any, error) {
 	}
 	name := c.PathValue("id")
 	secrets, err := c.gateway.Secrets(name)
+	if from, ok := errors.AsType[*delivery.FromConfigError](err); ok {
+		return nil, conflict(from.Error() + ": its secrets are there, and are not told here")
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -226,6 +232,8 @@ func (a *API) revealSecret(ctx context.Context, c *call) (any, error) {
 func (a *API) audit(ctx context.Context, c *call, did, what string) {
 	a.log.InfoContext(ctx, "audit", "did", did, "what", what, "who", c.access.Name, "tenant", c.access.Tenant, "from", c.RemoteAddr)
 }
+
+func conflict(detail string) *Problem { return &Problem{Status: http.StatusConflict, Detail: detail} }
 
 // managementProblem answers what the engine says of endpoints made by API; nil for other errors.
 func managementProblem(err error) *Problem {
@@ -239,19 +247,20 @@ func managementProblem(err error) *Problem {
 		}
 	}
 	if e, ok := errors.AsType[*delivery.InUseError](err); ok {
-		return &Problem{Status: http.StatusConflict, Detail: e.Error()}
+		return conflict(e.Error())
+	}
+	if e, ok := errors.AsType[*delivery.FromConfigError](err); ok {
+		return conflict(e.Error() + ", and is changed there")
 	}
 	if e, ok := errors.AsType[*payload.Error](err); ok {
 		return inputProblem(e)
 	}
-	conflict := func(detail string) *Problem { return &Problem{Status: http.StatusConflict, Detail: detail} }
 	switch {
 	case errors.Is(err, delivery.ErrRevision):
 		return &Problem{Status: http.StatusPreconditionFailed, Detail: "it was changed meanwhile: get it again, and repeat with its ETag"}
-	case errors.Is(err, delivery.ErrFromConfig):
-		return conflict("the endpoint comes from the configuration, and is changed there")
 	case errors.Is(err, delivery.ErrNoKeys):
-		return conflict("the configuration has no secret_key, by which secrets are kept encrypted: without one no endpoint is made or changed")
+		return conflict("no endpoint is made or changed without a secret_key, by which its secrets are kept encrypted: " +
+			"give the global option `webhooks` a `secret_key {env.WEBHOOKS_KEY}` of 32 bytes or more")
 	case errors.Is(err, delivery.ErrUnreadable):
 		return conflict("no secret_key of the configuration opens this endpoint's settings: put the key back that sealed them, or delete it")
 	case errors.Is(err, delivery.ErrTooMany):

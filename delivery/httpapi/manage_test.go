@@ -127,6 +127,7 @@ func (b *bed) plan() *delivery.Plan {
 	if err != nil {
 		b.Fatal(err)
 	}
+	config.Endpoint.Pos = "Caddyfile:10"
 	return &delivery.Plan{
 		Router: delivery.RuleRouter{Set: set}, Endpoints: map[string]*delivery.Endpoint{"config": config.Endpoint},
 		Dedupe: time.Hour, Expire: delivery.DefaultExpire, Retention: delivery.DefaultRetention, Drain: time.Second, MaxInFlight: 16,
@@ -680,6 +681,34 @@ func TestWhatCannotBeAnEndpointIsRefused(t *testing.T) {
 	}
 	if n := len(b.engine.Endpoints()); n != 2 {
 		t.Errorf("there are %d endpoints", n)
+	}
+}
+
+func TestAnEndpointOfTheConfigurationSaysWhereItIsChanged(t *testing.T) {
+	t.Parallel()
+	b := newBed(t)
+	ask := func(method, path string, access Access) (int, string) {
+		req := httptest.NewRequest(method, path, http.NoBody)
+		req.Header.Set("If-Match", "*")
+		w := httptest.NewRecorder()
+		NewAPI(func() Gateway { return b.engine }, nil).ServeAs(w, req, access)
+		recorded(t, req, w)
+		return w.Code, w.Body.String()
+	}
+	for what, says := range map[string]string{
+		"POST /endpoints/config/rotate-secret": "its secret is changed there",
+		"POST /endpoints/config/reveal-secret": "its secrets are there",
+		"DELETE /endpoints/config":             "is changed there",
+	} {
+		method, path, _ := strings.Cut(what, " ")
+		if code, body := ask(method, path, Full("")); code != http.StatusConflict || !strings.Contains(body, "Caddyfile:10") || !strings.Contains(body, says) {
+			t.Errorf("%s: %d %s", what, code, body)
+		}
+		// A tenant learns nothing of the gateway's files.
+		code, body := ask(method, path, Access{Tenant: "other", Role: Operator})
+		if code != http.StatusConflict || strings.Contains(body, "Caddyfile") || !strings.Contains(body, says) {
+			t.Errorf("%s by a tenant: %d %s", what, code, body)
+		}
 	}
 }
 

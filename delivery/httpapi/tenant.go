@@ -253,13 +253,13 @@ func (g *tenantGateway) ChangeEndpoint(ctx context.Context, name string, version
 	if err := g.must(name); err != nil {
 		return err
 	}
-	return g.whole.ChangeEndpoint(ctx, name, version, func(was json.RawMessage) (json.RawMessage, error) {
+	return placeless(g.whole.ChangeEndpoint(ctx, name, version, func(was json.RawMessage) (json.RawMessage, error) {
 		settings, err := change(was)
 		if err != nil {
 			return nil, err
 		}
 		return g.confine(was, settings)
-	})
+	}))
 }
 
 // confine keeps settings within the tenant: was are those before, nil for a new endpoint.
@@ -289,12 +289,21 @@ func (g *tenantGateway) confine(was, settings json.RawMessage) (json.RawMessage,
 	return json.Marshal(members)
 }
 
+// placeless is an error without places in the gateway's own files, which a tenant is not told about.
+func placeless(err error) error {
+	if from, ok := errors.AsType[*delivery.FromConfigError](err); ok {
+		return &delivery.FromConfigError{Endpoint: from.Endpoint}
+	}
+	return err
+}
+
 // DeleteEndpoint implements Manager.
 func (g *tenantGateway) DeleteEndpoint(ctx context.Context, name string, version, confirmed uint64) (int, error) {
 	if err := g.must(name); err != nil {
 		return 0, err
 	}
-	return g.whole.DeleteEndpoint(ctx, name, version, confirmed)
+	cancelled, err := g.whole.DeleteEndpoint(ctx, name, version, confirmed)
+	return cancelled, placeless(err)
 }
 
 // RotateSecret implements Manager.
@@ -302,7 +311,8 @@ func (g *tenantGateway) RotateSecret(ctx context.Context, name string, version u
 	if err := g.must(name); err != nil {
 		return sign.Secret{}, err
 	}
-	return g.whole.RotateSecret(ctx, name, version, secret, until)
+	next, err := g.whole.RotateSecret(ctx, name, version, secret, until)
+	return next, placeless(err)
 }
 
 // Secrets implements Manager.
@@ -310,7 +320,8 @@ func (g *tenantGateway) Secrets(name string) ([]sign.Secret, error) {
 	if err := g.must(name); err != nil {
 		return nil, err
 	}
-	return g.whole.Secrets(name)
+	secrets, err := g.whole.Secrets(name)
+	return secrets, placeless(err)
 }
 
 // Backup implements Keeper; like erasing it is for those who see all tenants.
