@@ -78,7 +78,7 @@ func (s *Set) Lint(types []string) Findings {
 			}
 		})
 	}
-	var found Findings
+	found := Findings{}
 	for _, r := range all {
 		if f := l.look(r); f != nil {
 			found = append(found, *f)
