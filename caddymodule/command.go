@@ -57,6 +57,16 @@ func group(cmd *cobra.Command) {
 	}
 }
 
+// takes makes a command ask for one word, by its name in the usage.
+func takes(what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 1 {
+			return nil
+		}
+		return fmt.Errorf("%s takes one %s, not %d; --help shows how", cmd.CommandPath(), what, len(args))
+	}
+}
+
 // maxArgument bounds what is read for one argument: a batch of events, not a disk.
 const maxArgument = 256 << 20
 

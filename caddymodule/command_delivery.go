@@ -42,8 +42,8 @@ func (s shownDelivery) Draw(w io.Writer) error {
 			fmt.Fprintf(&b, "  %s  %s at %s %s\n", clock(t.At), t.Kind, t.Target, t.Note)
 			continue
 		}
-		fmt.Fprintf(&b, "  %s  attempt %d at %s: %s %s %s (%s)\n", clock(a.Started), a.N, a.Endpoint, status(a.Status), a.Outcome, a.Detail,
-			time.Duration(a.DurationMS)*time.Millisecond)
+		fmt.Fprintf(&b, "  %s  attempt %d at %s: %s (%s)\n", clock(a.Started), a.N, a.Endpoint,
+			strings.Join(strings.Fields(status(a.Status)+" "+a.Outcome+" "+a.Detail), " "), took(a.DurationMS))
 		if split := phases(a.Timing); split != "" {
 			fmt.Fprintf(&b, "      %s\n", split)
 		}
@@ -99,12 +99,12 @@ func drawFields(b *strings.Builder, mark string, header http.Header) {
 }
 
 func deliveriesShow() *cobra.Command {
-	cmd := &cobra.Command{Use: "show <delivery>", Short: "Shows a delivery and everything that happened to it", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Use: "show <delivery>", Short: "Shows a delivery and everything that happened to it", Args: takes("<delivery>")}
 	headers := cmd.Flags().Bool("headers", false, "Show the headers of each attempt's request and answer, too")
 	return online(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
 		d, err := c.Delivery(cmd.Context(), args[0])
 		if err != nil {
-			return explained(err)
+			return err
 		}
 		return show(cmd, shownDelivery{d, *headers})
 	})

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,20 +36,13 @@ func endpointsList() *cobra.Command {
 	cmd := &cobra.Command{Use: "list", Short: "Lists endpoints and what holds them", Args: cobra.NoArgs, Example: "  $ caddy webhooks endpoints list --json"}
 	pageFlags(cmd)
 	return online(cmd, func(cmd *cobra.Command, c *client.Client, _ []string) error {
-		limit, _ := cmd.Flags().GetInt("limit")
-		items, err := gather(limit, func(cursor string) (client.List[client.Endpoint], error) {
-			return c.Endpoints(cmd.Context(), client.Page{Cursor: cursor})
-		})
-		if err != nil {
-			return explained(err)
-		}
-		return show(cmd, rows[client.Endpoint]{
-			items: items, none: "there are no endpoints",
+		return list(cmd, rows[client.Endpoint]{
+			none: "there are no endpoints; 'caddy webhooks endpoints add' makes one, or the configuration by `endpoint`",
 			head: []string{"ENDPOINT", "STATE", "HELD BY", "BREAKER", "IN FLIGHT", "FROM", "URL"},
 			line: func(e client.Endpoint) []string {
 				return []string{e.ID, e.State, heldBy(&e), e.Breaker.State, fmt.Sprint(e.Concurrency.InFlight), e.Source, e.URL}
 			},
-		})
+		}, func(p client.Page) (client.List[client.Endpoint], error) { return c.Endpoints(cmd.Context(), p) })
 	})
 }
 
@@ -95,23 +89,23 @@ func (s shownEndpoint) Draw(w io.Writer) error {
 }
 
 func endpointsShow() *cobra.Command {
-	cmd := &cobra.Command{Use: "show <endpoint>", Short: "Shows one endpoint", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Use: "show <endpoint>", Short: "Shows one endpoint", Args: takes("<endpoint>")}
 	return online(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
 		e, err := c.Endpoint(cmd.Context(), args[0])
 		if err != nil {
-			return explained(err)
+			return err
 		}
 		return show(cmd, shownEndpoint{e})
 	})
 }
 
 // endpointsDo is a command that changes how an endpoint is.
-func endpointsDo(name, short, done string, do endpointStep) *cobra.Command {
-	cmd := &cobra.Command{Use: name + " <endpoint>", Short: short, Args: cobra.ExactArgs(1)}
+func endpointsDo(name, short, done string, do func(*client.Client, context.Context, string) (client.Endpoint, error)) *cobra.Command {
+	cmd := &cobra.Command{Use: name + " <endpoint>", Short: short, Args: takes("<endpoint>")}
 	return online(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
 		e, err := do(c, cmd.Context(), args[0])
 		if err != nil {
-			return explained(err)
+			return err
 		}
 		return show(cmd, said{fmt.Sprintf(done, args[0]), e})
 	})
@@ -129,7 +123,7 @@ secret_key, by which such secrets are encrypted.
 --set takes any option of an endpoint as the JSON configuration has it.`,
 		Example: `  $ caddy webhooks endpoints add https://example.com/hooks --events 'label.*,shipment.exception'
   $ caddy webhooks endpoints add https://example.com/hooks --events '*' --set '{"rate_limit":{"rate":"1000/m"}}'`,
-		Args: cobra.ExactArgs(1),
+		Args: takes("<url>"),
 	}
 	cmd.Flags().StringSlice("events", nil, "Event types, prefix.* or *")
 	cmd.Flags().String("description", "", "Name, to find it again")
@@ -143,7 +137,7 @@ secret_key, by which such secrets are encrypted.
 		}
 		e, err := c.CreateEndpoint(cmd.Context(), settings)
 		if err != nil {
-			return explained(err)
+			return err
 		}
 		secret := e.Secrets[0].Value
 		return show(cmd, said{fmt.Sprintf("endpoint %s\nsecret   %s", e.ID, secret), e})
@@ -181,7 +175,7 @@ func endpointsDelete() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "delete <endpoint> [--yes]",
 		Short: "Ends an endpoint made at run time; what waits for it is cancelled",
-		Args:  cobra.ExactArgs(1),
+		Args:  takes("<endpoint>"),
 	}
 	cmd.Flags().Bool("yes", false, "Cancel what waits for it, too")
 	return online(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
@@ -198,18 +192,35 @@ func endpointsDelete() *cobra.Command {
 			case refused && p.Pending != nil:
 				return fmt.Errorf("%d deliveries wait for %s and would be cancelled: confirm that with --yes", *p.Pending, args[0])
 			default:
-				return explained(err)
+				return err
 			}
 		}
 	})
 }
 
-// testFlags say which event a test sends.
-func testFlags(cmd *cobra.Command) {
+// endpointsTry is a command that sends an endpoint events of one kind. try says what came of it and, unless all is well, what
+// is wrong with the endpoint.
+func endpointsTry(name, short, long string, try func(*client.Client, context.Context, string, client.TestEvent) (drawing, string, error)) *cobra.Command {
+	cmd := &cobra.Command{Use: name + " <endpoint> [--event <type>] [--data <JSON|@file|->]", Short: short, Long: long, Args: takes("<endpoint>")}
 	cmd.Flags().String("event", "", "Event type (default: the catalog's first with an example)")
 	cmd.Flags().StringP("data", "d", "", "The event's data: its JSON, @file, or - for standard input (default: the catalog's example)")
+	return online(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
+		ev, err := testOf(cmd)
+		if err != nil {
+			return err
+		}
+		v, wrong, err := try(c, cmd.Context(), args[0], ev)
+		if err != nil {
+			return err
+		}
+		if err := show(cmd, v); err != nil || wrong == "" {
+			return err
+		}
+		return fmt.Errorf(wrong, args[0])
+	})
 }
 
+// testOf reads the flags of endpointsTry.
 func testOf(cmd *cobra.Command) (client.TestEvent, error) {
 	var ev client.TestEvent
 	ev.Event, _ = cmd.Flags().GetString("event")
@@ -226,33 +237,32 @@ func testOf(cmd *cobra.Command) (client.TestEvent, error) {
 }
 
 func endpointsTest() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "test <endpoint> [--event <type>] [--data <JSON|@file|->]",
-		Short: "Sends one event now, and shows the answer",
-		Long: `
+	return endpointsTry("test", "Sends one event now, and shows the answer", `
 Sends an endpoint one signed event now, whatever holds it, and shows what it
 answered. The request is marked by X-AtoShip-Test: true and tried once. Exits 1
 if it was not accepted.`,
-		Args: cobra.ExactArgs(1),
-	}
-	testFlags(cmd)
-	return online(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
-		ev, err := testOf(cmd)
-		if err != nil {
-			return err
-		}
-		rec, err := c.TestEndpoint(cmd.Context(), args[0], ev)
-		if err != nil {
-			return explained(err)
-		}
-		if err := show(cmd, shownDelivery{DeliveryRecord: rec}); err != nil {
-			return err
-		}
-		if rec.State != "delivered" {
-			return fmt.Errorf("%s did not accept the test event", args[0])
-		}
-		return nil
-	})
+		func(c *client.Client, ctx context.Context, name string, ev client.TestEvent) (drawing, string, error) {
+			rec, err := c.TestEndpoint(ctx, name, ev)
+			if rec.State != "delivered" {
+				return shownDelivery{DeliveryRecord: rec}, "%s did not accept the test event", err
+			}
+			return shownDelivery{DeliveryRecord: rec}, "", err
+		})
+}
+
+func endpointsCheck() *cobra.Command {
+	return endpointsTry("check", "Finds out why an endpoint fails, and what to do next", `
+Looks at everything between the gateway and an endpoint, by the way that
+deliveries take: DNS, connections over IPv4 and IPv6, the certificate, a signed
+test event, a wrongly signed one, a repeated one. Each step says what was found
+and what to do next. Exits 1 if deliveries do not arrive.`,
+		func(c *client.Client, ctx context.Context, name string, ev client.TestEvent) (drawing, string, error) {
+			check, err := c.CheckEndpoint(ctx, name, ev)
+			if slices.ContainsFunc(check.Steps, func(s client.CheckStep) bool { return s.Result == "fail" }) {
+				return shownCheck{check}, "deliveries do not arrive at %s", err
+			}
+			return shownCheck{check}, "", err
+		})
 }
 
 // shownCheck draws a check.
@@ -262,59 +272,26 @@ var marks = map[string]string{"ok": "✓", "warn": "!", "fail": "✗"}
 
 // Draw implements drawing.
 func (s shownCheck) Draw(w io.Writer) error {
+	var b strings.Builder
 	for _, step := range s.Steps {
-		took := ""
+		fmt.Fprintf(&b, "%s %-15s %s", marks[step.Result], strings.ReplaceAll(step.Name, "_", " "), step.Summary)
 		if step.TookMS > 0 {
-			took = fmt.Sprintf(" (%s)", time.Duration(step.TookMS)*time.Millisecond)
-		}
-		if _, err := fmt.Fprintf(w, "%s %-15s %s%s\n", marks[step.Result], strings.ReplaceAll(step.Name, "_", " "), step.Summary, took); err != nil {
-			return err
+			fmt.Fprintf(&b, " (%s)", time.Duration(step.TookMS)*time.Millisecond)
 		}
 		if step.Advice != "" {
-			if _, err := fmt.Fprintf(w, "  next: %s\n", step.Advice); err != nil {
-				return err
-			}
+			fmt.Fprintf(&b, "\n  next: %s", step.Advice)
 		}
+		b.WriteByte('\n')
 	}
-	return nil
-}
-
-func endpointsCheck() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "check <endpoint> [--event <type>] [--data <JSON|@file|->]",
-		Short: "Finds out why an endpoint fails, and what to do next",
-		Long: `
-Looks at everything between the gateway and an endpoint, by the way that
-deliveries take: DNS, connections over IPv4 and IPv6, the certificate, a signed
-test event, a wrongly signed one, a repeated one. Each step says what was found
-and what to do next. Exits 1 if deliveries do not arrive.`,
-		Args: cobra.ExactArgs(1),
-	}
-	testFlags(cmd)
-	return online(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
-		ev, err := testOf(cmd)
-		if err != nil {
-			return err
-		}
-		check, err := c.CheckEndpoint(cmd.Context(), args[0], ev)
-		if err != nil {
-			return explained(err)
-		}
-		if err := show(cmd, shownCheck{check}); err != nil {
-			return err
-		}
-		if slices.ContainsFunc(check.Steps, func(s client.CheckStep) bool { return s.Result == "fail" }) {
-			return fmt.Errorf("deliveries do not arrive at %s", args[0])
-		}
-		return nil
-	})
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
 func endpointsRotate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rotate-secret <endpoint> [--secret <secret|@file|$NAME>] [--overlap <duration>]",
 		Short: "Gives an endpoint a new signing secret, and shows it this once",
-		Args:  cobra.ExactArgs(1),
+		Args:  takes("<endpoint>"),
 	}
 	cmd.Flags().StringArray("secret", nil, "The new secret, @file, or $NAME of an environment variable (default: one is made)")
 	cmd.Flags().String("overlap", "", "How long the old secret signs beside the new one (default \"24h\")")
@@ -329,7 +306,7 @@ func endpointsRotate() *cobra.Command {
 		}
 		r, err := c.RotateSecret(cmd.Context(), args[0], "", client.Rotation{Secret: strings.Join(given, ""), Overlap: overlap})
 		if err != nil {
-			return explained(err)
+			return err
 		}
 		return show(cmd, said{fmt.Sprintf("secret    %s\nold until %s", r.Secret.Value, clock(r.OldUntil)), r})
 	})

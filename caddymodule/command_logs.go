@@ -1,20 +1,15 @@
 package caddymodule
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/atoship/caddy-webhooks/delivery/httpapi/client"
 )
-
-// endpointStep is a method of the client that changes how an endpoint is.
-type endpointStep = func(*client.Client, context.Context, string) (client.Endpoint, error)
 
 // eventsCommand is `caddy webhooks events`.
 func eventsCommand() *cobra.Command {
@@ -38,21 +33,14 @@ func eventsList() *cobra.Command {
 		if f.Since, f.Until, err = window(cmd); err != nil {
 			return err
 		}
-		limit, _ := cmd.Flags().GetInt("limit")
-		items, err := gather(limit, func(cursor string) (client.List[client.ListedEvent], error) {
-			return c.Events(cmd.Context(), f, client.Page{Cursor: cursor})
-		})
-		if err != nil {
-			return explained(err)
-		}
-		return show(cmd, rows[client.ListedEvent]{
-			items: items, none: "no event matches",
+		return list(cmd, rows[client.ListedEvent]{
+			none: "no event matches",
 			head: []string{"ACCEPTED", "EVENT", "TYPE", "ENVIRONMENT", "TENANT", "ROUTING", "DELIVERIES"},
 			line: func(e client.ListedEvent) []string {
 				d := e.Deliveries
 				return []string{clock(e.Accepted), e.ID, e.Type, e.Environment, e.Tenant, e.Routing, fmt.Sprintf("%d of %d delivered", d.Delivered, d.Total)}
 			},
-		})
+		}, func(p client.Page) (client.List[client.ListedEvent], error) { return c.Events(cmd.Context(), f, p) })
 	})
 }
 
@@ -84,12 +72,12 @@ func (s shownEvent) Draw(w io.Writer) error {
 }
 
 func eventsShow() *cobra.Command {
-	cmd := &cobra.Command{Use: "show <event>", Short: "Shows an event, its payload and its deliveries", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Use: "show <event>", Short: "Shows an event, its payload and its deliveries", Args: takes("<event>")}
 	cmd.Flags().String("tenant", "", "Whose event it is, where ids are not unique")
 	return online(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
 		e, err := c.Event(cmd.Context(), args[0], tenantFlag(cmd))
 		if err != nil {
-			return explained(err)
+			return err
 		}
 		return show(cmd, shownEvent{e})
 	})
@@ -117,15 +105,8 @@ func deliveriesList() *cobra.Command {
 		if f.Since, f.Until, err = window(cmd); err != nil {
 			return err
 		}
-		limit, _ := cmd.Flags().GetInt("limit")
-		items, err := gather(limit, func(cursor string) (client.List[client.Delivery], error) {
-			return c.Deliveries(cmd.Context(), f, client.Page{Cursor: cursor})
-		})
-		if err != nil {
-			return explained(err)
-		}
-		return show(cmd, rows[client.Delivery]{
-			items: items, none: "no delivery matches",
+		return list(cmd, rows[client.Delivery]{
+			none: "no delivery matches",
 			head: []string{"ACCEPTED", "DELIVERY", "TYPE", "ENDPOINT", "STATE", "TRIES", "NEXT"},
 			line: func(d client.Delivery) []string {
 				accepted, eventType := "", ""
@@ -141,7 +122,7 @@ func deliveriesList() *cobra.Command {
 				}
 				return []string{accepted, d.ID, eventType, d.Target, state, fmt.Sprint(d.AttemptsCount), clock(d.Due)}
 			},
-		})
+		}, func(p client.Page) (client.List[client.Delivery], error) { return c.Deliveries(cmd.Context(), f, p) })
 	})
 }
 
@@ -165,23 +146,16 @@ func attemptsCommand() *cobra.Command {
 		if f.Since, f.Until, err = window(cmd); err != nil {
 			return err
 		}
-		limit, _ := cmd.Flags().GetInt("limit")
-		items, err := gather(limit, func(cursor string) (client.List[client.ListedAttempt], error) {
-			return c.Attempts(cmd.Context(), f, client.Page{Cursor: cursor})
-		})
-		if err != nil {
-			return explained(err)
-		}
-		return show(cmd, rows[client.ListedAttempt]{
-			items: items, none: "no attempt matches",
+		return list(cmd, rows[client.ListedAttempt]{
+			none: "no attempt matches",
 			head: []string{"STARTED", "DELIVERY", "TYPE", "ENDPOINT", "TRY", "STATUS", "OUTCOME", "TOOK"},
 			line: func(a client.ListedAttempt) []string {
 				return []string{
 					clock(a.Started), a.Delivery, a.Event.Type, a.Endpoint, fmt.Sprint(a.N), status(a.Status), a.Outcome,
-					(time.Duration(a.DurationMS) * time.Millisecond).String(),
+					took(a.DurationMS),
 				}
 			},
-		})
+		}, func(p client.Page) (client.List[client.ListedAttempt], error) { return c.Attempts(cmd.Context(), f, p) })
 	})
 }
 
@@ -197,7 +171,7 @@ func followAttempts(cmd *cobra.Command, c *client.Client) error {
 	away := false
 	broken := func(err error) {
 		if !away {
-			cmd.PrintErrf("waiting for the gateway: %v\n", explained(err))
+			cmd.PrintErrf("waiting for the gateway: %v\n", explained(cmd, err))
 		}
 		away = true
 	}
@@ -207,7 +181,7 @@ func followAttempts(cmd *cobra.Command, c *client.Client) error {
 		case cmd.Context().Err() != nil:
 			return nil
 		case err != nil:
-			return explained(err)
+			return err
 		case item.Kind == "missed" && item.Items == 0:
 			cmd.PrintErrln("the gateway was away: what happened meanwhile is in 'caddy webhooks attempts'")
 		case item.Kind == "missed":
@@ -217,7 +191,7 @@ func followAttempts(cmd *cobra.Command, c *client.Client) error {
 			err = printLine(cmd.OutOrStdout(), item)
 		default:
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s  %s  %s → %s  try %d  %s %s  %s\n", clock(item.At), item.Delivery, cell(item.EventType), item.Endpoint,
-				item.N, status(item.Status), item.Outcome, time.Duration(item.DurationMS)*time.Millisecond)
+				item.N, status(item.Status), item.Outcome, took(item.DurationMS))
 		}
 		if err != nil {
 			return err

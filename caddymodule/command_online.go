@@ -6,13 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
+	"net"
 	"net/http"
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -31,7 +29,7 @@ func onlineFlags(cmd *cobra.Command) {
 	jsonFlag(cmd)
 }
 
-// online makes a command that asks a running gateway.
+// online makes a command that asks a running gateway. What that answers to a mistake is explained.
 func online(cmd *cobra.Command, run func(cmd *cobra.Command, c *client.Client, args []string) error) *cobra.Command {
 	onlineFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -39,7 +37,7 @@ func online(cmd *cobra.Command, run func(cmd *cobra.Command, c *client.Client, a
 		if err != nil {
 			return err
 		}
-		return run(cmd, c, args)
+		return explained(cmd, run(cmd, c, args))
 	}
 	return cmd
 }
@@ -74,16 +72,7 @@ func connect(cmd *cobra.Command) (*client.Client, error) {
 	return client.New(origin+adminPath+"/", o)
 }
 
-// pageFlags are those of a listing.
-func pageFlags(cmd *cobra.Command, filters ...string) {
-	for _, f := range filters {
-		name, help, _ := strings.Cut(f, ": ")
-		cmd.Flags().String(name, "", help)
-	}
-	cmd.Flags().Int("limit", 50, "At most so many, newest first")
-}
-
-// since reads a flag that is a time, or how long ago: 2024-01-15T10:30:00Z, 2h, 7d.
+// moment reads a flag that is a time, or how long ago: 2024-01-15T10:30:00Z, 2h, 7d.
 func moment(cmd *cobra.Command, name string, now time.Time) (time.Time, error) {
 	text, _ := cmd.Flags().GetString(name)
 	if text == "" {
@@ -109,101 +98,22 @@ func window(cmd *cobra.Command) (since, until time.Time, err error) {
 	return since, until, err
 }
 
-// gather takes items from pages until there are enough.
-func gather[T any](limit int, list func(cursor string) (client.List[T], error)) ([]T, error) {
-	items := []T{}
-	for item, err := range client.All(list) {
-		if err != nil {
-			return nil, err
-		}
-		if len(items) == limit {
-			break
-		}
-		items = append(items, item)
-	}
-	return items, nil
-}
-
-// rows is a table: names of the columns, then a line for each item. Cells are cut so that it fits a terminal.
-type rows[T any] struct {
-	items []T
-	head  []string
-	line  func(T) []string
-	none  string
-}
-
-// MarshalJSON shows the items.
-func (r rows[T]) MarshalJSON() ([]byte, error) { return json.Marshal(r.items) }
-
-// maxCell is the width of a cell in characters: six columns of the usual content fit 120, and ids fit whole.
-const maxCell = 44
-
-// Draw implements drawing.
-func (r rows[T]) Draw(w io.Writer) error {
-	if len(r.items) == 0 {
-		_, err := fmt.Fprintln(w, r.none)
-		return err
-	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, strings.Join(r.head, "\t")) // a tabwriter keeps its error for Flush
-	for _, item := range r.items {
-		cells := r.line(item)
-		for i := range cells {
-			cells[i] = cell(cells[i])
-		}
-		_, _ = fmt.Fprintln(t, strings.Join(cells, "\t"))
-	}
-	return t.Flush()
-}
-
-// cell is a text for one cell: cut, and without what could steer the terminal.
-func cell(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f && r <= 0x9f {
-			return '·'
-		}
-		return r
-	}, s)
-	if runes := []rune(s); len(runes) > maxCell {
-		return string(runes[:maxCell-1]) + "…"
-	}
-	return cmp.Or(s, "-")
-}
-
-// clock shows a moment in local time.
-func clock(t time.Time) string {
-	if t.IsZero() {
-		return "-"
-	}
-	return t.Local().Format("2006-01-02 15:04:05")
-}
-
-// said is a line of text that a command answers with; JSON is what it answers with then.
-type said struct {
-	text string
-	v    any
-}
-
-// MarshalJSON shows the value.
-func (s said) MarshalJSON() ([]byte, error) { return json.Marshal(s.v) }
-
-// Draw implements drawing.
-func (s said) Draw(w io.Writer) error {
-	_, err := fmt.Fprintln(w, s.text)
-	return err
-}
-
 // noEndpoint is how the API says so.
 const noEndpoint = "there is no such endpoint"
 
 // explained adds what to do to what the gateway answers.
-func explained(err error) error {
+func explained(cmd *cobra.Command, err error) error {
+	dial, unreached := errors.AsType[*net.OpError](err)
 	p, ok := errors.AsType[*client.Problem](err)
 	switch {
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, fs.ErrNotExist): // of a unix socket
+	case unreached && dial.Op == "dial":
 		return fmt.Errorf("%w; does Caddy run? --address or --config says where its admin endpoint is", err)
 	case !ok:
 		return err
+	case cmd.Flags().Lookup(p.Parameter) != nil:
+		return fmt.Errorf("--%s %s", p.Parameter, p.Detail)
+	case p.RetryAfter > 0:
+		return fmt.Errorf("%w; try again in %s", err, p.RetryAfter)
 	case p.Status == http.StatusNotFound && p.Detail == noEndpoint:
 		return fmt.Errorf("%w: 'caddy webhooks endpoints list' shows those there are", err)
 	case p.Status == http.StatusNotFound && p.Detail == "":

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -19,15 +20,21 @@ type told struct {
 func cannedGateway(t *testing.T, answers map[string]string) (address string, asked *[]told) {
 	t.Helper()
 	asked = &[]told{}
+	var mu sync.Mutex // commands may run beside each other
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
+		mu.Lock()
 		*asked = append(*asked, told{r.Method, r.URL.Path, r.URL.RawQuery, string(body), r.Header.Get("Authorization")})
+		mu.Unlock()
 		answer, ok := answers[r.Method+" "+r.URL.Path]
 		if !ok {
 			answer = `404 {"status":404,"detail":"there is no such thing"}`
 		}
 		if status, rest, ok := strings.Cut(answer, " "); ok && len(status) == 3 && status[0] >= '2' && status[0] <= '5' {
-			w.WriteHeader(map[string]int{"404": 404, "409": 409, "401": 401, "429": 429}[status])
+			if status == "429" {
+				w.Header().Set("Retry-After", "7")
+			}
+			w.WriteHeader(map[string]int{"400": 400, "404": 404, "409": 409, "401": 401, "429": 429}[status])
 			answer = rest
 		}
 		_, _ = io.WriteString(w, answer)

@@ -160,7 +160,7 @@ func TestSendCommandPublishesAndShowsWhoGetsIt(t *testing.T) {
 		"no token":                    {[]string{"send", "a", "--to", ingest.URL + "/events"}, "401: who are you?"},
 		"a path that is no ingest":    {[]string{"send", "a", "--to", ingest.URL + "/elsewhere"}, "is the path right?"},
 		"data that is not JSON":       {append([]string{"send", "a", "--data", "text"}, to...), "--data is not JSON"},
-		"no event type":               {append([]string{"send"}, to...), "1 arg"},
+		"no event type":               {append([]string{"send"}, to...), "takes one <event type>"},
 		"nowhere to send it":          {[]string{"send", "a"}, "to"},
 		"a gateway that is not there": {[]string{"send", "a", "--to", "http://127.0.0.1:1/events"}, "publishing"},
 	} {

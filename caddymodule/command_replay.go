@@ -48,7 +48,7 @@ func runReplay(cmd *cobra.Command, c *client.Client, _ []string) error {
 	if id := flag("stop"); id != "" {
 		r, err := c.CancelReplay(cmd.Context(), id)
 		if err != nil {
-			return explained(err)
+			return err
 		}
 		return show(cmd, shownReplay{r})
 	}
@@ -63,10 +63,10 @@ func runReplay(cmd *cobra.Command, c *client.Client, _ []string) error {
 	}
 	r, err := c.StartReplay(cmd.Context(), q)
 	if err != nil {
-		return explained(err)
+		return err
 	}
 	if r, err = watchReplay(cmd.Context(), c, r, progressTo(cmd)); err != nil {
-		return explained(err)
+		return err
 	}
 	return show(cmd, shownReplay{r})
 }
@@ -138,36 +138,36 @@ func plural(n uint64, one, many string) string {
 }
 
 func eventsReplay() *cobra.Command {
-	cmd := &cobra.Command{Use: "replay <event> [--endpoint <name>]", Short: "Sends an event again, with the same id", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Use: "replay <event> [--endpoint <name>]", Short: "Sends an event again, with the same id", Args: takes("<event>")}
 	cmd.Flags().String("endpoint", "", "Only to this endpoint (default: to those it went to)")
 	cmd.Flags().String("tenant", "", "Whose event it is, where ids are not unique")
 	return online(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
 		endpoint, _ := cmd.Flags().GetString("endpoint")
 		e, err := c.ReplayEvent(cmd.Context(), args[0], tenantFlag(cmd), endpoint)
 		if err != nil {
-			return explained(err)
+			return err
 		}
 		return show(cmd, shownEvent{e})
 	})
 }
 
 func deliveriesRedeliver() *cobra.Command {
-	cmd := &cobra.Command{Use: "redeliver <delivery>", Short: "Sends a delivery once more, with the same event id", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Use: "redeliver <delivery>", Short: "Sends a delivery once more, with the same event id", Args: takes("<delivery>")}
 	return online(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
 		d, err := c.Redeliver(cmd.Context(), args[0])
 		if err != nil {
-			return explained(err)
+			return err
 		}
 		return show(cmd, said{fmt.Sprintf("delivery %s to %s is on its way", d.ID, d.Endpoint), d})
 	})
 }
 
 func deliveriesCancel() *cobra.Command {
-	cmd := &cobra.Command{Use: "cancel <delivery>", Short: "Ends a pending delivery", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{Use: "cancel <delivery>", Short: "Ends a pending delivery", Args: takes("<delivery>")}
 	return online(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
 		d, err := c.CancelDelivery(cmd.Context(), args[0])
 		if err != nil {
-			return explained(err)
+			return err
 		}
 		text := "cancelled"
 		if d.State == "pending" {
@@ -195,7 +195,7 @@ func egressCommand() *cobra.Command {
 	return online(cmd, func(cmd *cobra.Command, c *client.Client, _ []string) error {
 		e, err := c.Egress(cmd.Context())
 		if err != nil {
-			return explained(err)
+			return err
 		}
 		return show(cmd, shownEgress{e})
 	})

@@ -10,7 +10,6 @@ import (
 	"net/http"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,7 +31,7 @@ The token of the ingest route comes from --token or the environment variable
 ` + tokenVariable + `.`,
 		Example: `  $ caddy webhooks send label.created --data '{"label_id":"lbl_abc123"}' --to http://localhost:8080/events
   $ caddy webhooks send order.imported --data @order.json --env sandbox --to https://gateway.example.com/events`,
-		Args: cobra.ExactArgs(1),
+		Args: takes("<event type>"),
 		RunE: runSend,
 	}
 	cmd.Flags().String("to", "", "URL of the ingest route")
@@ -66,7 +65,7 @@ func runSend(cmd *cobra.Command, args []string) error {
 		return fmt.Errorf("putting the event together: %w", err)
 	}
 	req, err := http.NewRequestWithContext(cmd.Context(), http.MethodPost, flag("to"), bytes.NewReader(body))
-	if err != nil {
+	if err != nil || req.URL.Host == "" || req.URL.Scheme != "http" && req.URL.Scheme != "https" {
 		return errors.New("--to is not a URL such as http://localhost:8080/events")
 	}
 	req.Header.Set("Content-Type", "application/json")
@@ -107,7 +106,7 @@ func publish(req *http.Request) (*receipt, error) {
 	client := &http.Client{Timeout: sendTimeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("publishing: %w", err)
+		return nil, fmt.Errorf("publishing: %w; does the gateway run, and is --to its ingest route?", err)
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
@@ -119,16 +118,20 @@ func publish(req *http.Request) (*receipt, error) {
 		if json.Unmarshal(answer, &r) == nil && r.ID != "" {
 			return &r, nil
 		}
-		return nil, fmt.Errorf("%s answered %d, but not as an ingest route does: is the path right?", req.URL.Redacted(), resp.StatusCode)
+		return nil, noIngest(req, resp)
 	}
 	var problem struct{ Detail, Pointer string }
 	if json.Unmarshal(answer, &problem) != nil || problem.Detail == "" {
-		return nil, fmt.Errorf("%s answered %d", req.URL.Redacted(), resp.StatusCode)
+		return nil, noIngest(req, resp)
 	}
 	if problem.Pointer != "" {
 		problem.Detail += " (at " + problem.Pointer + ")"
 	}
 	return nil, fmt.Errorf("refused with %d: %s", resp.StatusCode, problem.Detail)
+}
+
+func noIngest(req *http.Request, resp *http.Response) error {
+	return fmt.Errorf("%s answered %d, but not as an ingest route does: is the path right?", req.URL.Redacted(), resp.StatusCode)
 }
 
 // Draw implements drawing.
@@ -137,15 +140,14 @@ func (r *receipt) Draw(w io.Writer) error {
 	if r.Duplicate {
 		what = "known already"
 	}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintf(t, "event %s %s\n", r.ID, what) // a tabwriter keeps its error for Flush
-	if len(r.Deliveries) == 0 {
-		_, _ = fmt.Fprintln(t, "nobody gets it: no route and no subscription wants it")
-		return t.Flush()
+	if _, err := fmt.Fprintf(w, "event %s %s\n", r.ID, what); err != nil {
+		return err
 	}
-	_, _ = fmt.Fprintln(t, "DELIVERY\tENDPOINT\tBACKUPS\tROUTE")
-	for _, d := range r.Deliveries {
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", d.ID, d.Endpoint, cmp.Or(strings.Join(d.Backups, " "), "-"), d.Route)
-	}
-	return t.Flush()
+	return rows[receiptDelivery]{
+		items: r.Deliveries, none: "nobody gets it: no route and no subscription wants it",
+		head: []string{"DELIVERY", "ENDPOINT", "BACKUPS", "ROUTE"},
+		line: func(d receiptDelivery) []string {
+			return []string{d.ID, d.Endpoint, strings.Join(d.Backups, " "), d.Route}
+		},
+	}.Draw(w)
 }

@@ -29,7 +29,7 @@ moment is tried again.`,
 
 func storeBackup() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "backup <directory>", Short: "Copies the store, at work, to a directory that does not exist yet", Args: cobra.ExactArgs(1),
+		Use: "backup <directory>", Short: "Copies the store, at work, to a directory that does not exist yet", Args: takes("<directory>"),
 		Long: `
 Copies the store, at work, to a directory of the gateway's machine that does not
 exist yet: everything that was accepted before. On the same disk files are
@@ -43,7 +43,7 @@ endpoint does this, a dashboard does not.`,
 			return fmt.Errorf("finding the directory: %w", err)
 		}
 		if err := c.Backup(cmd.Context(), dir); err != nil {
-			return explained(err)
+			return err
 		}
 		return show(cmd, said{"backed up to " + dir, map[string]string{"directory": dir}})
 	})
@@ -71,7 +71,7 @@ record. Events with pending deliveries are left as they are, unless
 		}
 		all, err := erase(cmd, c, event, tenant, cancel)
 		if err != nil {
-			return explained(err)
+			return err
 		}
 		text := fmt.Sprintf("erased %s, cancelled %s", plural(uint64(all.Erased), "payload", "payloads"), plural(uint64(all.Cancelled), "delivery", "deliveries"))
 		if all.Pending > 0 {
@@ -141,11 +141,11 @@ func storeStats() *cobra.Command {
 		limit, _ := cmd.Flags().GetInt("limit")
 		s, err := c.Stats(cmd.Context())
 		if err != nil {
-			return explained(err)
+			return err
 		}
 		by, total, err := c.StatsByEndpoint(cmd.Context(), limit)
 		if err != nil {
-			return explained(err)
+			return err
 		}
 		return show(cmd, shownStats{s, by, total})
 	})
