@@ -4,7 +4,7 @@
 //	caddyfile*.go    Caddyfile -> JSON config, one small function per block
 //	config.go app.go the JSON config; its comments are the manual
 //	plan*.go         JSON config -> delivery.Plan: all that can fail fails here, before anything running is touched
-//	maker.go         settings given by API -> delivery.Endpoint, through plan_endpoint.go
+//	maker*.go        settings given by API -> delivery.Endpoint, through plan_endpoint.go
 //	engine_pool.go   one engine per store, handed from config to config
 //	news.go          operational events -> Caddy's event app
 //	telemetry.go     metrics and traces: Caddy's registry, the OTEL_* environment

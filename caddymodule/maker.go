@@ -29,6 +29,7 @@ type endpointMaker struct {
 	app     *App
 	ctx     caddy.Context
 	catalog delivery.Catalog // nil: none
+	basis   makerBasis
 }
 
 // madeSettings are the settings of an endpoint made by API: those of the config, without name and secrets.
@@ -64,13 +65,11 @@ func (a *App) buildMaker(ctx caddy.Context, plan *delivery.Plan) error {
 	if err != nil {
 		return fmt.Errorf("secret_key: %w", err)
 	}
-	// Modules that the defaults name are loaded now: loading one can change the config's list of apps, which is fixed later.
-	if d := a.Defaults; d != nil {
-		if _, err := d.TLS.clientConfig(ctx, a.trusted); err != nil {
-			return fmt.Errorf("defaults: tls: %w", err)
-		}
+	basis, err := a.makerBasis(ctx, plan.Intake.Catalog)
+	if err != nil {
+		return fmt.Errorf("defaults: %w", err)
 	}
-	plan.Keys, plan.Maker = keys, &endpointMaker{a, ctx, plan.Intake.Catalog}
+	plan.Keys, plan.Maker = keys, &endpointMaker{a, ctx, plan.Intake.Catalog, basis}
 	return nil
 }
 
@@ -123,7 +122,7 @@ func (m *endpointMaker) Make(name string, settings []byte, secrets []sign.Secret
 		return nil, err
 	}
 	o := e.over(m.app.Defaults)
-	made := &delivery.MadeEndpoint{Endpoint: built, Subscription: o.subscription(e.Name, ""), Release: release}
+	made := &delivery.MadeEndpoint{Endpoint: built, Subscription: o.subscription(e.Name, ""), Release: release, Lasting: builtInSchemes(o.SignatureRaw)}
 	if made.Subscription == nil {
 		return made, nil // others send it what they do
 	}

@@ -98,17 +98,25 @@ func (j *joined) drop() {
 	}
 }
 
-// join makes every managed endpoint anew for a configuration's plan. One that cannot be made stays what it is, with a
-// Problem, and what it has waiting is held: a configuration must not fail over what others made at run time. applying is held.
+// join makes every managed endpoint anew for a configuration's plan, but for those that would come out as they are. One that
+// cannot be made stays what it is, with a Problem, and what it has waiting is held: a configuration must not fail over what
+// others made at run time. applying is held.
 func (e *Engine) join(base *Plan) *joined {
 	j := &joined{plan: base, managed: make(map[string]*managed, len(e.managed))}
 	if len(e.managed) == 0 {
 		return j
 	}
+	before := e.plan.Load()
+	same := before != nil && before.Maker != nil && base.Maker != nil && base.Maker.Same(before.Maker)
 	var made []*managed
 	for _, name := range slices.Sorted(maps.Keys(e.managed)) {
 		m := *e.managed[name]
 		j.managed[name] = &m
+		if same && m.made != nil && m.made.Lasting {
+			m.made.uses++
+			made = append(made, &m)
+			continue
+		}
 		if m.sealed != nil {
 			m.unseal(base.Keys)
 		}

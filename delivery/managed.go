@@ -22,7 +22,8 @@ const ManagedPrefix = "ep_"
 
 // Bounds of managed endpoints.
 const (
-	// MaxManaged bounds how many there may be: each costs some 4 KiB of memory, and a reload makes all of them anew.
+	// MaxManaged bounds how many there may be: each costs some 4 KiB of memory, and a reload that changes what they are made
+	// by makes all of them anew.
 	MaxManaged = 100_000
 	// MaxSettings bounds the settings of one, in bytes of JSON.
 	MaxSettings = 32 << 10
@@ -79,6 +80,9 @@ type EndpointMaker interface {
 	Forms(settings []byte) ([]sign.Form, error)
 	// Make makes the endpoint of this name. A mistake in the settings is a *SettingError.
 	Make(name string, settings []byte, secrets []sign.Secret) (*MadeEndpoint, error)
+	// Same tells that endpoints which the maker of the plan before made would come out as they are: a reload keeps them then,
+	// if they are lasting.
+	Same(before EndpointMaker) bool
 }
 
 // MadeEndpoint is a working endpoint with its subscription, nil if it has none. Release is called once, when it is not used
@@ -87,6 +91,10 @@ type MadeEndpoint struct {
 	Endpoint     *Endpoint
 	Subscription *rules.Subscription
 	Release      func()
+	// Lasting: nothing in it belongs to the configuration whose maker made it, so that it may outlive that.
+	Lasting bool
+
+	uses int // by values of managed, before it is released; guarded by Engine.applying
 }
 
 // Managed describes an endpoint made at run time.
@@ -186,13 +194,17 @@ func (m *managed) make(maker EndpointMaker) (err error) {
 	if err != nil {
 		return err
 	}
+	made.uses = 1
 	m.made, m.Problem = made, ""
 	return nil
 }
 
 // release gives up what it holds of a configuration.
 func (m *managed) release() {
-	if m.made != nil && m.made.Release != nil {
+	if m.made == nil {
+		return
+	}
+	if m.made.uses--; m.made.uses == 0 && m.made.Release != nil {
 		m.made.Release()
 	}
 	m.made = nil

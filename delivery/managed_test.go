@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/atoship/caddy-webhooks/delivery"
+	"github.com/atoship/caddy-webhooks/delivery/gate"
 	"github.com/atoship/caddy-webhooks/delivery/sign"
 	"github.com/atoship/caddy-webhooks/delivery/store/memory"
 	"github.com/atoship/caddy-webhooks/rules"
@@ -25,7 +26,10 @@ import (
 type maker struct {
 	w      *world
 	inUse  atomic.Int64 // made and not released
-	refuse string       // a host that this configuration cannot reach
+	rate   gate.RateSettings
+	refuse string // a host that this configuration cannot reach
+	same   bool   // see Same
+	made   atomic.Int64
 }
 
 type settings struct {
@@ -35,6 +39,8 @@ type settings struct {
 	Backup []string `json:"backup"`
 	When   string   `json:"when"`
 }
+
+func (m *maker) Same(delivery.EndpointMaker) bool { return m.same }
 
 func (*maker) Forms([]byte) ([]sign.Form, error) { return []sign.Form{sign.SharedSecret}, nil }
 
@@ -54,11 +60,13 @@ func (m *maker) Make(name string, text []byte, secrets []sign.Secret) (*delivery
 	}
 	ep := m.w.endpoint(name)
 	ep.URL, ep.Signer, ep.Tenant, ep.Backups = u, signer, s.Tenant, s.Backup
-	made := &delivery.MadeEndpoint{Endpoint: ep, Release: func() { m.inUse.Add(-1) }}
+	ep.Rate = m.rate
+	made := &delivery.MadeEndpoint{Endpoint: ep, Release: func() { m.inUse.Add(-1) }, Lasting: s.Tenant != "guest"}
 	if s.Events != nil {
 		made.Subscription = &rules.Subscription{Endpoint: name, Types: s.Events, Tenant: s.Tenant, When: rules.Expr{Text: s.When}}
 	}
 	m.inUse.Add(1)
+	m.made.Add(1)
 	return made, nil
 }
 
@@ -207,6 +215,81 @@ func TestReloadsAndChangesByAPIDoNotLoseEachOther(t *testing.T) {
 			t.Errorf("the plan has %d endpoints", len(plan.Endpoints))
 		}
 	})
+}
+
+func TestAReloadKeepsWhatWouldComeOutTheSame(t *testing.T) {
+	t.Parallel()
+	inManagedWorld(t, func(t *testing.T, w *world, m *maker) {
+		name, _ := w.create("a", `,"events":["*"],"tenant":""`)
+		w.create("guest", `,"tenant":"guest"`)
+		other := w.endpoint("config")
+		reload := func(same bool, made int64) {
+			t.Helper()
+			m.same = same
+			before := m.made.Load()
+			w.apply(w.managedPlan(m, []string{newKey}, other))
+			if n := m.made.Load() - before; n != made {
+				t.Errorf("a reload (the same: %v) made %d endpoints", same, n)
+			}
+			if n := m.inUse.Load(); n != 2 {
+				t.Errorf("%d made endpoints are in use", n)
+			}
+		}
+		reload(true, 1) // the one that does not last
+		reload(true, 1)
+		kept := w.e.Plan().Endpoints[name]
+		w.publish("one")
+		pass(time.Second)
+		if len(w.seen("a")) != 1 {
+			t.Errorf("a kept endpoint got %d", len(w.seen("a")))
+		}
+		if err := w.e.ChangeEndpoint(t.Context(), name, 0, setURL("b")); err != nil || m.inUse.Load() != 2 {
+			t.Errorf("changing a kept endpoint: %v, %d in use", err, m.inUse.Load())
+		}
+		reload(true, 1)
+		if w.e.Plan().Endpoints[name] == kept {
+			t.Error("the change is lost")
+		}
+		reload(false, 2)
+		w.publish("two")
+		pass(time.Second)
+		if len(w.seen("a")) != 1 || len(w.seen("b")) != 1 {
+			t.Errorf("after all that %d and %d", len(w.seen("a")), len(w.seen("b")))
+		}
+	})
+}
+
+// What holds an endpoint is its lane's, whether the endpoint is made anew or kept.
+func TestAReloadLeavesAManagedEndpointsStateAlone(t *testing.T) {
+	t.Parallel()
+	for _, same := range []bool{true, false} {
+		inManagedWorld(t, func(t *testing.T, w *world, m *maker) {
+			m.same, m.rate = same, gate.RateSettings{N: 10, Unit: time.Hour, Burst: 10}
+			name, _ := w.create("a", `,"events":["*"]`)
+			w.answer("a", always(500))
+			for i := range 12 {
+				w.publish(fmt.Sprint("evt", i))
+			}
+			pass(time.Second)
+			before, err := w.e.Endpoint(name)
+			if err != nil || before.Breaker != gate.StateOpen {
+				t.Fatalf("before: %+v, %v", before, err)
+			}
+			tried := len(w.seen("a"))
+			for range 3 {
+				w.apply(w.managedPlan(m, []string{newKey}))
+			}
+			after, err := w.e.Endpoint(name)
+			if err != nil || after.Breaker != before.Breaker || after.Probe != before.Probe || after.State.FailingSince != before.State.FailingSince || after.Pending != 12 {
+				t.Errorf("after: %+v, %v; before %+v", after, err, before)
+			}
+			w.answer("a", always(200))
+			pass(time.Minute + 30*time.Second) // past the probe and the first retries
+			if n := len(w.seen("a")); n <= tried || n > 10 {
+				t.Errorf("%d attempts, %d before the reload, against a limit of 10 an hour", n, tried)
+			}
+		})
+	}
 }
 
 func TestDeletingTellsWhatIsPendingAndThenCancelsIt(t *testing.T) {

@@ -138,6 +138,8 @@ func (b *bed) plan() *delivery.Plan {
 // bedMaker makes endpoints whose attempts the bed answers.
 type bedMaker struct{ b *bed }
 
+func (*bedMaker) Same(delivery.EndpointMaker) bool { return false }
+
 func (*bedMaker) Forms([]byte) ([]sign.Form, error) { return []sign.Form{sign.SharedSecret}, nil }
 
 func (m *bedMaker) Make(name string, text []byte, secrets []sign.Secret) (*delivery.MadeEndpoint, error) {
