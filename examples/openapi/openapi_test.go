@@ -213,6 +213,23 @@ func TestWhatTheAPIsOwnTestsWereAnsweredIsAsTheDocumentSays(t *testing.T) {
 	t.Logf("%d answers", n)
 }
 
+func TestAClientMadeFromTheDocumentCallsEveryOperation(t *testing.T) {
+	if _, err := exec.LookPath("node"); err != nil {
+		t.Skip("SKIP: the client that is made from the document needs Node 20 or newer, and there is no node here")
+	}
+	if _, err := os.Stat("node_modules/openapi-client-axios"); err != nil {
+		t.Skip("SKIP: the client that is made from the document is not installed: run npm ci in examples/openapi")
+	}
+	a := start(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "node", "every-operation.mjs", a.base, strings.TrimSuffix(a.base, "/webhooks/api")+"/events").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Logf("%s", out)
+}
+
 func TestRequestsMadeFromTheDocumentAreAnsweredAsItSays(t *testing.T) {
 	a := start(t)
 	m := &maker{rng: rand.New(rand.NewPCG(1, 2)), names: a.things()} //nolint:gosec // the same requests in every run
