@@ -1,6 +1,7 @@
 package delivery_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -263,6 +264,7 @@ func TestCheckTellsWhyAConnectionDoesNotComeUp(t *testing.T) {
 		profile egress.Profile
 		want    []string
 		secret  string // must not be told
+		host    string // default hooks.test
 	}{
 		"nothing listens, and the addresses to let in are named": {
 			profile: egress.Profile{Guard: loopback, Resolver: answering(t, "127.0.0.2"), Sources: sources},
@@ -276,6 +278,10 @@ func TestCheckTellsWhyAConnectionDoesNotComeUp(t *testing.T) {
 			profile: egress.Profile{Guard: loopback, Resolver: answering(t, "10.1.2.3", "127.0.0.2")},
 			want:    []string{"dns warn 1 address more", "connect_ipv4 fail refuses"}, secret: "10.1.2.3",
 		},
+		"an address instead of a name": {
+			profile: egress.Profile{Guard: loopback}, host: "127.0.0.2",
+			want: []string{"dns ok the URL has an address", "connect_ipv4 fail refuses"},
+		},
 		"a name that does not exist": {
 			profile: egress.Profile{Resolver: answering(t)},
 			want:    []string{"dns fail does not exist"},
@@ -283,7 +289,7 @@ func TestCheckTellsWhyAConnectionDoesNotComeUp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			c, _ := checkedEndpoint(t, "https://hooks.test:"+closed+"/", root, tc.profile)
+			c, _ := checkedEndpoint(t, "https://"+cmp.Or(tc.host, "hooks.test")+":"+closed+"/", root, tc.profile)
 			compare(t, c, tc.want)
 			for _, s := range c.Steps {
 				if told := s.Summary + s.Advice + s.Facts["addresses"]; tc.secret != "" && strings.Contains(told, tc.secret) {

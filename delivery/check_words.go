@@ -70,6 +70,8 @@ func resolvedStep(host string, in *egress.Inspection) CheckStep {
 		s.Result = CheckWarn
 		s.Summary = fmt.Sprintf("%s leads to %s; %s more that deliveries may not go to", host, strings.Join(open, ", "), count(blocked, "address", "addresses"))
 		s.Advice = "remove private addresses from the public name"
+	case host == open[0]:
+		s.Summary = "the URL has an address instead of a name"
 	default:
 		s.Summary = host + " leads to " + strings.Join(open, ", ")
 	}

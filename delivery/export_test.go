@@ -8,6 +8,12 @@ const MaxRouteUses = maxRouteUses
 // PlanWith is a copy of a plan as endpoints made at run time need it.
 func PlanWith(p *Plan) *Plan { return p.with(p.Endpoints, p.Router) }
 
+// What steps of a check say of facts.
+var (
+	ConnectSteps = connectSteps
+	AnswerStep   = answerStep
+)
+
 // Lanes counts the lanes there are.
 func (e *Engine) Lanes() int { return len(e.allLanes()) }
 
