@@ -26,6 +26,7 @@ func eventsList() *cobra.Command {
 	}
 	pageFlags(cmd, "type: Only of this type", "environment: Only of this environment", "tenant: Only of this tenant",
 		"routing: routed, unrouted or undecided", "since: From then on: a time, or how long ago", "until: Before then")
+	choices(cmd, "routing", "routed", "unrouted", "undecided")
 	return online(cmd, func(cmd *cobra.Command, c *client.Client, _ []string) error {
 		flag := func(name string) string { s, _ := cmd.Flags().GetString(name); return s }
 		f := client.EventFilter{Type: flag("type"), Environment: flag("environment"), Routing: flag("routing"), Tenant: tenantFlag(cmd)}
@@ -98,6 +99,7 @@ func deliveriesList() *cobra.Command {
 	}
 	pageFlags(cmd, "state: pending, delivered, exhausted or cancelled", "endpoint: Only to this endpoint", "type: Only of this event type",
 		"event: Only of this event", "tenant: Only of this tenant", "since: Accepted from then on: a time, or how long ago", "until: Accepted before then")
+	choices(cmd, "state", "pending", "delivered", "exhausted", "cancelled")
 	return online(cmd, func(cmd *cobra.Command, c *client.Client, _ []string) error {
 		flag := func(name string) string { s, _ := cmd.Flags().GetString(name); return s }
 		f := client.DeliveryFilter{State: flag("state"), Endpoint: flag("endpoint"), Type: flag("type"), Event: flag("event"), Tenant: tenantFlag(cmd)}

@@ -32,6 +32,7 @@ func onlineFlags(cmd *cobra.Command) {
 // online makes a command that asks a running gateway. What that answers to a mistake is explained.
 func online(cmd *cobra.Command, run func(cmd *cobra.Command, c *client.Client, args []string) error) *cobra.Command {
 	onlineFlags(cmd)
+	completeEndpoints(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := connect(cmd)
 		if err != nil {

@@ -39,6 +39,7 @@ leaves the replay running: --stop <id> ends one.`,
 		cmd.Flags().String(name, "", help)
 	}
 	cmd.Flags().String("state", "exhausted", "exhausted, delivered, cancelled or missing")
+	choices(cmd, "state", "exhausted", "delivered", "cancelled", "missing")
 	cmd.Flags().Bool("dry-run", false, "Count, and send nothing")
 	return online(cmd, runReplay)
 }
