@@ -23,7 +23,7 @@ Most commands ask a running gateway, at Caddy's admin endpoint or at a
 dashboard's URL: they list endpoints, events, deliveries and attempts, try an
 endpoint out and find out why it fails, and send again what nobody took. 'send'
 publishes an event; 'listen' and 'verify' are the other side of a delivery, for
-a developer's desk.
+a developer's desk: 'listen --help' has a Caddyfile to begin with.
 
   $ caddy webhooks endpoints check orders
   $ caddy webhooks deliveries list --state exhausted --since 7d

@@ -68,8 +68,8 @@ func phases(t client.Timing) string {
 		name string
 		ms   float64
 	}{{"dns", t.DNS}, {"connect", t.Connect}, {"tls", t.TLS}, {"first byte", t.FirstByte}} {
-		if p.ms > 0 {
-			parts = append(parts, p.name+" "+time.Duration(p.ms*float64(time.Millisecond)).Round(10*time.Microsecond).String())
+		if d := time.Duration(p.ms * float64(time.Millisecond)).Round(10 * time.Microsecond); d > 0 {
+			parts = append(parts, p.name+" "+d.String())
 		}
 	}
 	return strings.Join(parts, ", ")

@@ -209,14 +209,39 @@ its signature holds, or which of the usual mistakes was made. It answers 200 to
 a signature that holds and 401 to one that does not, or what --status says.
 
 A gateway delivers over HTTPS to public addresses only. For a test on one
-machine, permit loopback in its configuration:
+machine, egress permits loopback. This is a whole Caddyfile to begin with:
 
-    egress {
-        allow 127.0.0.1
-        ports any
-        plain_http
-    }`,
-		Example: `  $ caddy webhooks listen --port 9000 --secret '$ATOSHIP_SECRET'
+    {
+        webhooks {
+            secret_key {env.WEBHOOKS_KEY}
+            egress {
+                allow 127.0.0.1
+                ports any
+                plain_http
+            }
+            endpoint desk {
+                url http://127.0.0.1:9000/
+                secret {env.DESK_SECRET}
+                events *
+            }
+        }
+    }
+    http://localhost:8080 {
+        webhooks_ingest /events {
+            auth none
+        }
+        webhooks_dashboard /webhooks/* {
+            auth none
+        }
+        respond 404
+    }
+
+The dashboard is at http://localhost:8080/webhooks/ then.`,
+		Example: `  $ export WEBHOOKS_KEY=$(openssl rand -hex 32) DESK_SECRET=$(openssl rand -hex 32)
+  $ caddy start
+  $ caddy webhooks send label.created --to http://localhost:8080/events
+  $ caddy webhooks endpoints check desk    # nobody listens yet: it says so
+  $ caddy webhooks listen --secret '$DESK_SECRET'
   $ caddy webhooks listen --status 503 --delay 2s`,
 		Args: cobra.NoArgs,
 		RunE: runListen,

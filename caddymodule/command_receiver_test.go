@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
 	caddycmd "github.com/caddyserver/caddy/v2/cmd"
 	"github.com/spf13/cobra"
 )
@@ -119,6 +121,34 @@ func TestListenCommandPrintsWhatItReceives(t *testing.T) {
 	stop()
 	if err := <-ended; err != nil {
 		t.Errorf("the command ended with %v", err)
+	}
+}
+
+func TestTheCaddyfileToBeginWithLoads(t *testing.T) {
+	t.Setenv("WEBHOOKS_KEY", testKey)
+	t.Setenv("DESK_SECRET", deskSecret)
+	var file strings.Builder
+	for line := range strings.Lines(listenCommand().Long) {
+		if text, ok := strings.CutPrefix(line, "    "); ok {
+			file.WriteString(text)
+		}
+	}
+	config, warnings, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(file.String()), map[string]any{"filename": "Caddyfile"})
+	if err != nil {
+		t.Fatalf("%v\n%s", err, &file)
+	}
+	for _, w := range warnings {
+		if !strings.Contains(w.Message, "not formatted") { // by four blanks, as Markdown and terminals like it
+			t.Errorf("a warning: %v", w)
+		}
+	}
+	var c caddy.Config
+	if err := json.Unmarshal(config, &c); err != nil {
+		t.Fatal(err)
+	}
+	c.Admin, c.StorageRaw = &caddy.AdminConfig{Disabled: true}, json.RawMessage(`{"module":"file_system","root":"`+t.TempDir()+`"}`)
+	if err := caddy.Validate(&c); err != nil {
+		t.Error(err)
 	}
 }
 
