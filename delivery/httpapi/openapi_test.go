@@ -95,7 +95,7 @@ func TestTheTableKeepsWhatIsPromised(t *testing.T) {
 				takes = append(takes, member)
 			}
 		}
-		for _, name := range strings.Fields(promised) {
+		for name := range strings.FieldsSeq(promised) {
 			if !slices.Contains(takes, name) {
 				t.Errorf("%s takes %v, and no %s", row, takes, name)
 			}
