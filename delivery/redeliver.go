@@ -48,7 +48,7 @@ func (e *Engine) ReplayEvent(ctx context.Context, id string, tenant *string, end
 	}
 	var again []*Delivery
 	if endpoint == "" {
-		again = latestOf(rec.Deliveries)
+		again = LatestOf(rec.Deliveries)
 	} else {
 		again = []*Delivery{plan.addressed(rec, endpoint)}
 	}
@@ -62,12 +62,15 @@ func (e *Engine) ReplayEvent(ctx context.Context, id string, tenant *string, end
 	return ds, nil
 }
 
-// latestOf finds the last delivery for each home endpoint, in their order.
-func latestOf(ds []*Delivery) (latest []*Delivery) {
+// LatestOf leaves, of the deliveries of one event, the last for each home endpoint, in their order. Its state is what became of
+// the event there: one that was repeated since tells nothing any more.
+func LatestOf(ds []*Delivery) (latest []*Delivery) {
+	last := make(map[string]*Delivery, len(ds))
 	for _, d := range ds {
-		if i := slices.IndexFunc(latest, func(l *Delivery) bool { return l.Chain[0] == d.Chain[0] }); i >= 0 {
-			latest[i] = d
-		} else {
+		last[d.Chain[0]] = d
+	}
+	for _, d := range ds {
+		if last[d.Chain[0]] == d {
 			latest = append(latest, d)
 		}
 	}

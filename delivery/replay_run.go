@@ -236,7 +236,7 @@ func (run *replayRun) wanted(plan *Plan, rec *EventRecord) (ds []*Delivery) {
 	if q.State == ReplayMissing {
 		return run.missing(plan, rec)
 	}
-	for _, d := range latestOf(run.others(rec)) {
+	for _, d := range LatestOf(run.others(rec)) {
 		if (q.Endpoint == "" || q.Endpoint == d.Chain[0]) && d.State.String() == string(q.State) {
 			ds = append(ds, d)
 		}

@@ -55,10 +55,13 @@ type DeliveryQuery struct {
 	Type     string // event type
 	Tenant   *string
 	EventID  string
-	Since    time.Time // accepted at or after
-	Until    time.Time // accepted before
-	Limit    int       // 1–MaxPage; default DefaultPage
-	Cursor   string    // from DeliveryPage.Next
+	// Latest leaves out what was sent again since, as LatestOf an event's deliveries does, and test events. With the state
+	// Exhausted it finds the dead letters that nothing was done about.
+	Latest bool
+	Since  time.Time // accepted at or after
+	Until  time.Time // accepted before
+	Limit  int       // 1–MaxPage; default DefaultPage
+	Cursor string    // from DeliveryPage.Next
 }
 
 // DeliveryPage is one page of a listing of deliveries.

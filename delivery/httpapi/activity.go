@@ -12,6 +12,10 @@ import (
 type activityView struct {
 	// Deliveries kept of which they are the primary, by state.
 	Deliveries map[string]uint64 `json:"deliveries"`
+	// DeadLetters are those that nothing was done about: what was sent again since is on record only, as tests are. Both are
+	// counted in Deliveries. It is cut off at maxDeadLetters, or when looking takes too long: MoreDeadLetters.
+	DeadLetters     int  `json:"dead_letters"`
+	MoreDeadLetters bool `json:"more_dead_letters,omitempty"`
 	// OldestDue is since when the first delivery that is due waits.
 	OldestDue moment `json:"oldest_due,omitzero"`
 	// Steps of so many seconds, oldest first, the last one under way; those before the gateway started are 0.
@@ -42,7 +46,12 @@ func (*API) activity(ctx context.Context, g Gateway, r *http.Request) (any, erro
 	if err != nil {
 		return nil, err
 	}
+	dead, more, err := countDeadLetters(ctx, g.Journal(), name)
+	if err != nil {
+		return nil, err
+	}
 	v := activityView{
+		DeadLetters: dead, MoreDeadLetters: more,
 		Deliveries: byState(a.Deliveries), OldestDue: moment{a.Due},
 		StepSeconds: int(delivery.ActivityStep / time.Second), Steps: make([]activityStepView, len(a.Steps)),
 	}
@@ -50,6 +59,22 @@ func (*API) activity(ctx context.Context, g Gateway, r *http.Request) (any, erro
 		v.Steps[i] = activityStepView{moment{s.At}, s.Succeeded, s.Failed}
 	}
 	return v, nil
+}
+
+// maxDeadLetters is how many are counted: enough to tell a few from far too many, and looked up in some milliseconds.
+const maxDeadLetters = 2 * maxLimit
+
+// countDeadLetters counts those at an endpoint, or all, that nothing was done about. It stops looking after searchTime.
+func countDeadLetters(ctx context.Context, j delivery.Journal, endpoint string) (n int, more bool, err error) {
+	q := delivery.DeliveryQuery{State: new(delivery.Exhausted), Endpoint: endpoint, Latest: true, Limit: maxLimit}
+	for until := time.Now().Add(searchTime); ; {
+		page, err := j.Deliveries(ctx, q)
+		n += len(page.Items)
+		q.Cursor = page.Next
+		if more = q.Cursor != ""; err != nil || !more || n >= maxDeadLetters || !time.Now().Before(until) {
+			return min(n, maxDeadLetters), more, err
+		}
+	}
 }
 
 func byState(c delivery.Counts) map[string]uint64 {

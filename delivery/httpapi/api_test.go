@@ -193,7 +193,7 @@ func TestAPageOfDeliveries(t *testing.T) {
 	d := failing().Delivery
 	d.State, d.Reason, d.Due = delivery.Pending, "", clock("2026-01-01T00:05:00Z")
 	j := &journal{page: delivery.DeliveryPage{Items: []*delivery.Delivery{d}, Next: "c2"}}
-	status, _, body := do(j.api(), get("/deliveries?state=pending&endpoint=orders&type=label.created&event=evt_1&"+
+	status, _, body := do(j.api(), get("/deliveries?state=pending&endpoint=orders&type=label.created&event=evt_1&latest=true&"+
 		"since=2026-01-01T01:00:00%2B01:00&until=2026-02-01T00:00:00Z&limit=7&cursor=c1"))
 	want := `{"items":[{"id":"dlv_1","event":{` + eventJSON + `},"endpoint":"orders","backups":["orders-dr"],"route":"labels","state":"pending",` +
 		`"target":"orders-dr","attempts_count":3,"due":"2026-01-01T00:05:00.000Z"}],"next":"c2"}` + "\n"
@@ -201,7 +201,7 @@ func TestAPageOfDeliveries(t *testing.T) {
 		t.Errorf("%d\ngot  %s\nwant %s", status, body, want)
 	}
 	q := j.query
-	if q.State == nil || *q.State != delivery.Pending || q.Endpoint != "orders" || q.Type != "label.created" || q.EventID != "evt_1" ||
+	if q.State == nil || *q.State != delivery.Pending || q.Endpoint != "orders" || q.Type != "label.created" || q.EventID != "evt_1" || !q.Latest ||
 		!q.Since.Equal(clock("2026-01-01T00:00:00Z")) || !q.Until.Equal(clock("2026-02-01T00:00:00Z")) || q.Limit != 7 || q.Cursor != "c1" {
 		t.Errorf("query %+v", q)
 	}
@@ -228,11 +228,12 @@ func TestReadsThatAreRefused(t *testing.T) {
 		{name: "an id no event can have", path: "/events/a%2Fb", want: `"Not Found","status":404,"detail":"there is no event with such an id"`},
 		{name: "an id no delivery can have", path: "/deliveries/%00", want: `"Not Found","status":404,"detail":"there is no delivery with such an id"`},
 		{name: "an unknown event", path: "/events/e", err: delivery.ErrNotFound, want: `"Not Found","status":404,"detail":"there is no such event, or it is past retention"`},
-		{name: "a misspelt filter", path: "/deliveries?stat=pending", want: `"Bad Request","status":400,"detail":"unknown parameter; this path takes state, endpoint, type, event, tenant, since, until, limit, cursor","parameter":"stat"`},
+		{name: "a misspelt filter", path: "/deliveries?stat=pending", want: `"Bad Request","status":400,"detail":"unknown parameter; this path takes state, endpoint, type, event, tenant, latest, since, until, limit, cursor","parameter":"stat"`},
 		{name: "a filter where there is none", path: "/deliveries/d?limit=1", want: `"Bad Request","status":400,"detail":"unknown parameter; this path takes none","parameter":"limit"`},
 		{name: "a filter given twice", path: "/deliveries?limit=1&limit=2", want: `"Bad Request","status":400,"detail":"given twice","parameter":"limit"`},
 		{name: "an empty filter", path: "/deliveries?endpoint=", want: `"Bad Request","status":400,"detail":"must not be empty: leave it out","parameter":"endpoint"`},
 		{name: "an unknown state", path: "/deliveries?state=failed", want: `"Bad Request","status":400,"detail":"must be one of pending, delivered, exhausted, cancelled","parameter":"state"`},
+		{name: "something else than latest", path: "/deliveries?latest=1", want: `"Bad Request","status":400,"detail":"must be true, or left out","parameter":"latest"`},
 		{name: "a limit of nothing", path: "/deliveries?limit=0", want: `"Bad Request","status":400,"detail":"must be a number from 1 to 500","parameter":"limit"`},
 		{name: "a limit past the cap", path: "/deliveries?limit=501", want: `"Bad Request","status":400,"detail":"must be a number from 1 to 500","parameter":"limit"`},
 		{name: "a time that is none", path: "/deliveries?since=yesterday", want: `"Bad Request","status":400,"detail":"a timestamp is RFC 3339, such as 2024-01-15T10:30:00Z or 2024-01-15T10:30:00.123+01:00","parameter":"since"`},

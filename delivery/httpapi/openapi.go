@@ -258,6 +258,7 @@ var querySchemas = map[string]schema{
 	"route":       {"type": "string", "description": "one rule: a route, or endpoint:<name> for a subscription"},
 	"since":       {"type": "string", "format": "date-time"},
 	"until":       {"type": "string", "format": "date-time"},
+	"latest":      {"type": "string", "enum": []string{"true"}, "description": "only an event's last delivery to each endpoint, and no test events"},
 	"failing":     {"type": "string", "enum": []string{"true"}, "description": "only those that something is wrong with"},
 	"confirm":     {"type": "integer", "minimum": 0, "description": "the number of pending deliveries to cancel"},
 }

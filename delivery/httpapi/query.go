@@ -82,6 +82,7 @@ func badParameter(name, detail string) *Problem {
 //	type       event type
 //	event      event id
 //	tenant     of the event; empty: of none
+//	latest     true: only an event's last delivery to each endpoint, and no tests
 //	since      accepted at or after, RFC 3339
 //	until      accepted before, RFC 3339
 //	limit      1–500, default 50
@@ -93,7 +94,8 @@ func deliveryQuery(r *http.Request) (q delivery.DeliveryQuery, p *Problem) {
 	var tenant tenantFilter
 	p = readTerms(r, terms{
 		"state": word(&state), "endpoint": word(&q.Endpoint), "type": word(&q.Type), "event": word(&q.EventID), "tenant": tenant.read,
-		"since": timeTo(&q.Since), "until": timeTo(&q.Until), "limit": size(&q.Limit), "cursor": word(&q.Cursor),
+		"latest": yes(&q.Latest),
+		"since":  timeTo(&q.Since), "until": timeTo(&q.Until), "limit": size(&q.Limit), "cursor": word(&q.Cursor),
 	})
 	if q.Tenant = tenant.name; p != nil || state == "" {
 		return q, p

@@ -66,7 +66,7 @@ func (a *API) routes() []*route {
 		}},
 		{pattern: "GET /deliveries", do: reading(a.deliveries), doc: doc{
 			summary: "List deliveries, newest event first", answer: pageView{},
-			query: listing("state", "endpoint", "type", "event", "tenant", "since", "until"),
+			query: listing("state", "endpoint", "type", "event", "tenant", "latest", "since", "until"),
 		}},
 		{pattern: "GET /deliveries/{id}", do: reading(a.delivery), doc: doc{
 			summary: "Show a delivery with every attempt", answer: deliveryRecordView{},

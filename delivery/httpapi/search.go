@@ -164,7 +164,7 @@ type terms map[string]func(v string) (detail string)
 func readTerms(r *http.Request, ts terms) *Problem {
 	allowed := make([]string, 0, len(ts))
 	for _, name := range [...]string{
-		"state", "endpoint", "outcome", "status", "type", "event", "environment", "tenant", "routing", "since", "until", "limit", "cursor",
+		"state", "endpoint", "outcome", "status", "type", "event", "environment", "tenant", "routing", "latest", "since", "until", "limit", "cursor",
 	} {
 		if ts[name] != nil {
 			allowed = append(allowed, name)
@@ -195,6 +195,16 @@ func readTerms(r *http.Request, ts terms) *Problem {
 
 func word(to *string) func(string) string {
 	return func(v string) string { *to = v; return "" }
+}
+
+func yes(to *bool) func(string) string {
+	return func(v string) string {
+		if v != "true" {
+			return "must be true, or left out"
+		}
+		*to = true
+		return ""
+	}
 }
 
 func timeTo(to *time.Time) func(string) string {

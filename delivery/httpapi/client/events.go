@@ -168,6 +168,7 @@ type Transition struct {
 type DeliveryFilter struct {
 	State, Endpoint, Type, Event string
 	Tenant                       *string
+	Latest                       bool      // only an event's last delivery to each endpoint, and no tests
 	Since, Until                 time.Time // accepted
 }
 
@@ -179,6 +180,9 @@ func (c *Client) Deliveries(ctx context.Context, f DeliveryFilter, p Page) (List
 	set(v, "type", f.Type)
 	set(v, "event", f.Event)
 	setTenant(v, f.Tenant)
+	if f.Latest {
+		set(v, "latest", "true")
+	}
 	setTime(v, "since", f.Since)
 	setTime(v, "until", f.Until)
 	return get[List[Delivery]](ctx, c, "deliveries", v)

@@ -47,6 +47,8 @@ func (c *Client) Pulse(ctx context.Context) ([]Minute, error) {
 // Activity is what endpoints did in the last day and have before them.
 type Activity struct {
 	Deliveries  map[string]uint64 `json:"deliveries"`   // kept, by state
+	DeadLetters int               `json:"dead_letters"` // that were not sent again since
+	More        bool              `json:"more_dead_letters"`
 	OldestDue   time.Time         `json:"oldest_due"`   // since when the first that is due waits
 	StepSeconds int               `json:"step_seconds"` // of each of Steps
 	Steps       []struct {

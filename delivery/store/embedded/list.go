@@ -156,6 +156,11 @@ func (l *listing) visit(*eventHead) (more bool, err error) {
 	if err != nil {
 		return l.w.spare(err)
 	}
+	if l.q.Latest {
+		if ds = delivery.LatestOf(ds); ev.Test {
+			return true, nil
+		}
+	}
 	for _, d := range ds {
 		if cursorAt(ev.Seq, d.Ord) >= l.cursor || !fits(d, l.q.State, l.q.Endpoint) {
 			continue

@@ -90,7 +90,7 @@ func (s *Store) Deliveries(ctx context.Context, q delivery.DeliveryQuery) (page 
 		view := ev.copy()
 		bodiless(view)
 		for _, r := range ev.rows {
-			if seq<<16|uint64(^r.Ord) >= after || !fits(r, q.State, q.Endpoint) {
+			if seq<<16|uint64(^r.Ord) >= after || !fits(r, q.State, q.Endpoint) || q.Latest && !ev.isLatest(r) {
 				continue
 			}
 			if len(page.Items) == pageSize(q.Limit) {
@@ -102,6 +102,12 @@ func (s *Store) Deliveries(ctx context.Context, q delivery.DeliveryQuery) (page 
 		}
 	}
 	return page, nil
+}
+
+// isLatest tells whether a row is what DeliveryQuery.Latest leaves.
+func (e *event) isLatest(r *row) bool {
+	_, ds := e.views()
+	return !e.Test && slices.ContainsFunc(delivery.LatestOf(ds), func(d *delivery.Delivery) bool { return d.Ord == r.Ord })
 }
 
 // attempt is one on record, with its place: when it ended, then its delivery and step.

@@ -129,6 +129,39 @@ var searchCases = []testCase{
 			b.Errorf("undecided: %v", ids(got))
 		}
 	}},
+	{"a dead letter that was sent again since is no latest delivery, and a test is none", func(b *bench) {
+		b.attach(takeAll)
+		exhausted := func(d *delivery.Delivery) delivery.Settlement {
+			s := delivered(d)
+			s.Transition.Progress.State, s.Transition.Progress.Reason = delivery.Exhausted, delivery.ReasonSchedule
+			return s
+		}
+		test := event("test", to("x"))
+		test.Event.Test = true
+		a, two := event("a", to("x"), to("y")), event("b", to("x"))
+		b.append(test, a, two)
+		b.settle(exhausted(test.Deliveries[0]), exhausted(a.Deliveries[0]), exhausted(a.Deliveries[1]), exhausted(two.Deliveries[0]))
+		dead := func(when string, want ...*delivery.Delivery) {
+			b.Helper()
+			var got []string
+			for _, d := range b.list(delivery.DeliveryQuery{State: new(delivery.Exhausted), Latest: true, Limit: 1}) {
+				got = append(got, d.ID)
+			}
+			if !slices.EqualFunc(got, want, func(id string, d *delivery.Delivery) bool { return id == d.ID }) {
+				b.Errorf("%s: listed %v, want %d", when, got, len(want))
+			}
+		}
+		dead("at first", two.Deliveries[0], a.Deliveries[0], a.Deliveries[1])
+		again := b.extend(a.Event.Seq, replayOf("rpl_1", "x"))[0].Delivery
+		dead("while one is on its way again", two.Deliveries[0], a.Deliveries[1])
+		b.settle(exhausted(again))
+		dead("when that failed, too", two.Deliveries[0], a.Deliveries[1], again)
+		b.settle(delivered(b.extend(a.Event.Seq, replayOf("rpl_2", "x"))[0].Delivery))
+		dead("when one got through", two.Deliveries[0], a.Deliveries[1])
+		if all := b.list(delivery.DeliveryQuery{State: new(delivery.Exhausted)}); len(all) != 5 {
+			b.Errorf("%d are on record", len(all))
+		}
+	}},
 	{"made-up cursors are refused", func(b *bench) {
 		b.attach(nil)
 		if _, err := b.Store.Events(b.Context(), delivery.EventQuery{Cursor: "no cursor"}); !errors.Is(err, delivery.ErrCursor) {
