@@ -1,6 +1,6 @@
 // Package dashboard_test clicks through the dashboard of the real gateway in a real Chromium, with real receivers behind it:
-// every journey that the customer guide describes, and an operator's. journey.mjs holds the clicks. Screenshots of every page, at
-// two widths, light and dark, go to DASHBOARD_SHOTS.
+// every journey that the customer guide describes, and an operator's. journey.mjs holds the clicks, keyboard.mjs the keys,
+// hostile.mjs what must do no harm. Screenshots of every page, at two widths, light and dark, go to DASHBOARD_SHOTS.
 //
 //	npm ci --prefix examples/dashboard && go test ./examples/dashboard
 package dashboard_test
@@ -34,6 +34,7 @@ const caddyfile = `{
 		trace_url https://traces.example.com/{trace_id}
 		egress {
 			address 127.0.0.1
+			upcoming 127.0.0.9 2099-01-01
 			allow 127.0.0.1
 			ports any
 			plain_http
@@ -46,6 +47,26 @@ const caddyfile = `{
 		endpoint audit {
 			url %[3]s/audit
 			secret whsec_ZGFzaGJvYXJkIHNlY3JldCAwMDAwMDAwMDAwMDAwMDE=
+		}
+		endpoint warehouse {
+			url %[6]s/in
+			description Warehouse
+			secret whsec_ZGFzaGJvYXJkIHNlY3JldCAwMDAwMDAwMDAwMDAwMDE=
+			retry 1h
+			breaker {
+				failures 1
+				open 1h
+			}
+			backup standby
+		}
+		endpoint standby {
+			url %[3]s/standby
+			description Standby
+			secret whsec_ZGFzaGJvYXJkIHNlY3JldCAwMDAwMDAwMDAwMDAwMDE=
+		}
+		route fulfilled {
+			when ` + "`event.type == \"order.fulfilled\"`" + `
+			to warehouse
 		}
 		route rare {
 			when ` + "`event.type == \"order.canceled\" && data.canceled_by == \"buyer\"`" + `
@@ -90,23 +111,45 @@ func TestEveryJourneyInChromium(t *testing.T) {
 	t.Cleanup(shop.Close)
 	shopURL := strings.Replace(shop.URL, "127.0.0.1", "localhost", 1)
 
-	site := startGateway(t, good.URL, shopURL)
-	shots := os.Getenv("DASHBOARD_SHOTS")
-	if shots == "" {
-		shots = t.TempDir()
-	} else if err := os.MkdirAll(shots, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	options, err := json.Marshal(map[string]string{
-		"base": site + "/webhooks/", "ingest": site + "/events", "token": token, "chromium": chromium, "shots": shots,
+	site := startGateway(t, good.URL, bad.URL, shopURL)
+	click(t, "journey.mjs", map[string]string{
+		"base": site + "/webhooks/", "ingest": site + "/events", "token": token, "chromium": chromium, "shots": shotsDir(t),
 		"good": good.URL + "/in", "bad": bad.URL + "/in", "mend": bad.URL + "/mend", "shop": shopURL,
 	})
+}
+
+func TestACustomerDoesEverythingByKeysAlone(t *testing.T) {
+	t.Parallel()
+	chromium := needBrowser(t)
+	good := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	t.Cleanup(good.Close)
+	site := startGateway(t, good.URL, good.URL, "http://localhost:1")
+	click(t, "keyboard.mjs", map[string]string{"base": site + "/webhooks/", "token": token, "chromium": chromium, "good": good.URL + "/in"})
+}
+
+// shotsDir is where screenshots go.
+func shotsDir(t *testing.T) string {
+	t.Helper()
+	dir := os.Getenv("DASHBOARD_SHOTS")
+	if dir == "" {
+		return t.TempDir()
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// click runs one of the programs beside this file.
+func click(t *testing.T, program string, options map[string]string) {
+	t.Helper()
+	text, err := json.Marshal(options)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "node", "journey.mjs", string(options)).CombinedOutput() //nolint:gosec // our own script
+	out, err := exec.CommandContext(ctx, "node", program, string(text)).CombinedOutput() //nolint:gosec // our own script
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -131,15 +174,15 @@ func needBrowser(t *testing.T) string {
 	return ""
 }
 
-// startGateway runs the real binary with endpoints at receiver, in pages of frames, and returns its site.
-func startGateway(t *testing.T, receiver, frames string) string {
+// startGateway runs the real binary with endpoints at good and bad, in pages of frames, and returns its site.
+func startGateway(t *testing.T, good, bad, frames string) string {
 	t.Helper()
 	catalog, err := filepath.Abs("../atoship/events.json")
 	if err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	return runGateway(t, dir, caddyfile, catalog, receiver, dir, frames)
+	return runGateway(t, dir, caddyfile, catalog, good, dir, frames, bad)
 }
 
 // runGateway runs the real binary with a Caddyfile, in which the first value is its port, and returns its site.

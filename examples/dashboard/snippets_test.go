@@ -99,7 +99,7 @@ func TestEverySnippetVerifiesARealDeliveryAndRefusesAChangedOne(t *testing.T) {
 		got <- d
 	}))
 	t.Cleanup(receiver.Close)
-	site := startGateway(t, receiver.URL, "http://localhost:1")
+	site := startGateway(t, receiver.URL, receiver.URL, "http://localhost:1")
 	status, answer, err := rig.Post(t.Context(), http.DefaultClient, site+"/events", []byte(`{"event":"order.canceled","data":{"order_id":"ö1001","canceled_by":"buyer","2":1.50}}`))
 	if err != nil || status != http.StatusAccepted {
 		t.Fatalf("publishing: %d %s (%v)", status, answer, err)

@@ -1,7 +1,7 @@
 // The page: who is here, where they are, and the page for it. Places are in the URL's fragment, so links can be shared and
 // nothing is asked of the server's paths.
 
-import { fill, h, tick } from "./ui.js";
+import { fill, h, page, tick } from "./ui.js";
 import { enterPortal, leavePortal, portal, Problem, signIn, signOut, stay, whoAmI } from "./api.js";
 import { overview } from "./pages/overview.js";
 import { webhooks, webhookForm } from "./pages/webhooks.js";
@@ -70,7 +70,7 @@ async function show() {
   } catch (problem) {
     if (signal.aborted) return;
     if (problem instanceof Problem && problem.status === 401) return start();
-    fill(main, h("div", { class: "note bad", role: "alert" }, problem.message), h("button", { type: "button", onclick: show }, "Try again"));
+    fill(main, page(problem.status === 404 ? "Not found" : "That did not work"), h("div", { class: "note bad", role: "alert" }, problem.message), h("button", { type: "button", onclick: show }, "Try again"));
     if (!(problem instanceof Problem)) throw problem;
   }
 }
@@ -136,5 +136,6 @@ async function start() {
 }
 
 addEventListener("hashchange", () => (portalLink.test(location.hash) || !me ? start() : show()));
+document.querySelector(".skip").addEventListener("click", (e) => { e.preventDefault(); document.getElementById("main").focus(); }); // its fragment is no place
 setInterval(tick, 10000);
 start();

@@ -49,13 +49,16 @@ export function time(text, form) {
   if (!text) return h("span", { class: "quiet" }, "–");
   const at = new Date(text);
   const today = at.toDateString() === new Date().toDateString();
-  const shown = form === "ago" ? ago(at) : (today ? short : clock).format(at);
-  return h("time", { datetime: text, title: at.toISOString().replace("T", " ").replace("Z", " UTC"), class: form === "ago" ? "num ago" : "num" }, shown);
+  const shown = form ? distance[form](at) : (today ? short : clock).format(at);
+  return h("time", { datetime: text, title: at.toISOString().replace("T", " ").replace("Z", " UTC"), class: "num", "data-form": form }, shown);
 }
+
+/** distance are the forms of a moment that go on: how far it is, and for what is due that it is due. */
+const distance = { ago, due: (at) => (at <= new Date() ? "now" : ago(at)) };
 
 /** tick lets the distances of time go on. */
 export function tick() {
-  for (const t of document.querySelectorAll("time.ago")) t.textContent = ago(new Date(t.dateTime));
+  for (const t of document.querySelectorAll("time[data-form]")) t.textContent = distance[t.dataset.form](new Date(t.dateTime));
 }
 
 /** ago tells how far a moment is, in the largest unit that fits. */
@@ -66,7 +69,8 @@ export function ago(at) {
 }
 
 export function span(s) {
-  if (s < 0.01) return `${(s * 1000).toFixed(s > 0 ? 1 : 0)} ms`;
+  if (s < 0.001) return "< 1 ms";
+  if (s < 0.01) return `${(s * 1000).toFixed(1)} ms`;
   if (s < 1) return `${Math.round(s * 1000)} ms`;
   if (s < 90) return `${Math.round(s)} s`;
   if (s < 5400) return `${Math.round(s / 60)} min`;
@@ -87,7 +91,20 @@ export function bytes(n) {
 export const tag = (kind, text) => h("span", { class: `tag ${kind}` }, text);
 
 const stateKinds = { delivered: "ok", pending: "", exhausted: "bad", cancelled: "" };
-export const stateTag = (state) => tag(stateKinds[state] ?? "", state === "exhausted" ? "dead letter" : state);
+/** stateTag shows the state of a delivery; a test that failed is no dead letter: nobody waits for it. */
+export const stateTag = (state, test) => tag(stateKinds[state] ?? "", state !== "exhausted" ? state : test ? "failed" : "dead letter");
+
+/** dotted lets a long event type break behind its dots. */
+export const dotted = (type) => type.split(/(?<=\.)/).flatMap((part, i) => (i ? [h("wbr"), part] : part));
+
+/** ruleName names a rule as people do: a subscription by its endpoint. */
+export function ruleName(rule, names) {
+  const id = rule.startsWith("endpoint:") ? rule.slice(9) : "";
+  return id ? `subscription of ${names.get(id) ?? id}` : rule;
+}
+
+/** position shows where a rule is written: file and line, the whole path on hover. */
+export const position = (pos) => (pos ? h("span", { class: "quiet small", title: pos }, pos.split("/").pop()) : null);
 
 export function outcomeTag(outcome, status) {
   const kind = outcome === "delivered" ? "ok" : ["local", "cancelled", "unknown"].includes(outcome) ? "warn" : "bad";
@@ -109,11 +126,12 @@ export function bars(steps, seconds) {
   const width = 100 / steps.length;
   const bar = (kind, i, from, n) => (n ? h("rect", { class: kind, x: (i * width).toFixed(3), y: (40 * (1 - (from + n) / top)).toFixed(2), width: (width * 0.8).toFixed(3), height: Math.max(0.6, (40 * n) / top).toFixed(2) }) : null);
   const hour = (t) => short.format(t);
+  const all = sum("succeeded") + sum("failed");
   return h("figure", { class: "bars" },
     h("svg", { viewBox: "0 0 100 40", preserveAspectRatio: "none", role: "img", "aria-label": `Attempts of the last day: ${number(sum("succeeded"))} succeeded, ${number(sum("failed"))} failed` },
       steps.map((s, i) => h("g", {}, h("title", {}, `${hour(new Date(s.at))} – ${hour(new Date(Date.parse(s.at) + 1000 * seconds))}: ${number(s.succeeded)} succeeded, ${number(s.failed)} failed`),
         h("rect", { class: "hit", x: (i * width).toFixed(3), y: 0, width: width.toFixed(3), height: 40 }), bar("ok", i, 0, s.succeeded), bar("bad", i, s.succeeded, s.failed)))),
-    h("figcaption", { class: "quiet small num" }, h("span", {}, "a day ago"), h("span", {}, `${number(sum("succeeded"))} succeeded, ${number(sum("failed"))} failed; the most in half an hour: ${number(top)}`), h("span", {}, "now")));
+    h("figcaption", { class: "quiet small num" }, h("span", {}, "a day ago"), h("span", {}, all === 0 ? "no attempts yet" : `${number(sum("succeeded"))} succeeded, ${number(sum("failed"))} failed; the most in half an hour: ${number(top)}`), h("span", {}, "now")));
 }
 
 /** named shows an endpoint by its name, with its id on hover. */
@@ -175,18 +193,19 @@ export function ask(title, content, confirm, danger) {
   });
 }
 
-/** acting runs something a button does: the button waits, and a mistake is told. */
+/** acting runs something a button does: the button waits, and a mistake is told. A disabled button would lose the focus. */
 export function acting(does, done) {
   return async (event) => {
     const b = event.currentTarget;
-    b.disabled = true;
+    if (b.ariaDisabled) return;
+    b.ariaDisabled = "true";
     try {
       const result = await does(event);
       if (done && result !== null) toast("ok", typeof done === "function" ? done(result) : done);
     } catch (problem) {
       toast("bad", problem.message);
     } finally {
-      b.disabled = false;
+      b.ariaDisabled = null;
     }
   };
 }

@@ -6,10 +6,12 @@ import { deliveryTable } from "./logs.js";
 
 export async function deadLetters({ me, query: q, signal, again }) {
   const asked = { endpoint: q.get("endpoint"), type: q.get("type") };
-  const [list, names] = await Promise.all([get(`deliveries${query({ state: "exhausted", ...asked, limit: "50", cursor: q.get("cursor") })}`), endpointNames()]);
+  const read = () => get(`deliveries${query({ state: "exhausted", latest: "true", ...asked, limit: "50", cursor: q.get("cursor") })}`);
+  const [list, names] = await Promise.all([read(), endpointNames()]);
   const operator = me.role === "operator";
   const running = h("div", { "aria-live": "polite" });
-  const rows = deliveryTable(list.items, new Map(names), operator && list.items.length > 0);
+  const rows = h("div", {}, deliveryTable(list.items, new Map(names), operator && list.items.length > 0));
+  const refresh = async () => { const { items } = await read(); if (!signal.aborted) fill(rows, deliveryTable(items, new Map(names), items.length > 0, "None is left here.")); };
   const chosen = () => [...rows.querySelectorAll("input:checked")].map((i) => i.value);
   return [
     page("Dead letters", null, operator && list.items.length ? [
@@ -19,8 +21,8 @@ export async function deadLetters({ me, query: q, signal, again }) {
         for (const id of ids) await post(`deliveries/${id}/redeliver`);
         return again();
       }, "They are sent again.") }, "Redeliver chosen"),
-      h("button", { type: "button", class: "primary", onclick: acting(() => replay(q, names, running, signal)) }, "Replay many…")] : null),
-    h("p", { class: "quiet" }, "Events that an endpoint did not take within its schedule. What is sent again is a delivery of its own; these stay on record until they are too old."),
+      h("button", { type: "button", class: "primary", onclick: acting(() => replay(q, names, running, signal, refresh)) }, "Replay many…")] : null),
+    h("p", { class: "quiet" }, "Events that an endpoint did not take within its schedule. One that is sent again leaves this list; ", h("a", { href: `#/deliveries${query({ state: "exhausted", ...asked })}` }, "all of them"), " stay in the logs until they are too old."),
     running,
     h("form", { class: "filters", onsubmit: (e) => { e.preventDefault(); location.hash = `#/dead-letters${query(Object.fromEntries(new FormData(e.currentTarget)))}`; } },
       h("div", {}, h("label", { for: "f-endpoint" }, "Endpoint"), endpointField("f-endpoint", names, q.get("endpoint"), "any")),
@@ -38,7 +40,7 @@ function endpointField(id, names, chosen, any) {
     names.toSorted((a, b) => a[1].localeCompare(b[1])).map(([value, name]) => h("option", { value, selected: value === chosen }, name)));
 }
 
-async function replay(q, names, running, signal) {
+async function replay(q, names, running, signal, refresh) {
   const form = await ask("Replay dead letters", [
     h("label", { for: "r-endpoint" }, "Endpoint"), endpointField("r-endpoint", names, q.get("endpoint")),
     h("label", { for: "r-type" }, "Event type ", h("span", { class: "hint" }, "empty for all")), h("input", { type: "text", id: "r-type", name: "type", value: q.get("type") ?? "" }),
@@ -51,6 +53,7 @@ async function replay(q, names, running, signal) {
   if (n === 0) { toast("warn", "Nothing matches."); return; }
   if (!await ask("Replay dead letters", h("p", {}, `${number(n)} deliveries would be sent again to ${new Map(names).get(body.endpoint) ?? body.endpoint}, ${body.rate}.`), `Replay ${number(n)}`)) return;
   await progress(await post("replays", body), running, signal);
+  await refresh();
 }
 
 const local = (ms) => new Date(ms - new Date(ms).getTimezoneOffset() * 60000).toISOString().slice(0, 16);

@@ -1,6 +1,6 @@
 // Logs: deliveries, attempts and events with their filters, and each of them by itself.
 
-import { acting, ask, bytes, copy, facts, h, named, number, outcomeTag, page, pretty, span, stateTag, table, tag, time } from "../ui.js";
+import { acting, ask, bytes, copy, dotted, facts, h, named, number, outcomeTag, page, pretty, span, stateTag, table, tag, time } from "../ui.js";
 import { endpointNames, get, post, query } from "../api.js";
 import { drawing } from "./routes.js";
 
@@ -46,25 +46,32 @@ const endpointChoices = (names) => (names.length > 0 && names.length < 500 ? nam
 export const noDelivery = "No delivery matches. Deliveries are kept for 30 days unless the gateway is told otherwise.";
 
 export function deliveryTable(items, names, choose, empty = noDelivery) {
-  return table([choose ? { name: "", class: "tight" } : null, { name: "Accepted", class: "tight" }, { name: "Event" }, { name: "To", class: "wide" }, { name: "State", class: "tight" }, { name: "Attempts", class: "tight right wide" }].filter(Boolean),
+  return table([choose ? { name: allBox(), class: "tight" } : null, { name: "Accepted", class: "wide tight" }, { name: "Event" }, { name: "To", class: "wide" }, { name: "State", class: "tight" }, { name: "Attempts", class: "tight right wide" }].filter(Boolean),
     items.map((d) => h("tr", {},
       choose ? h("td", { class: "tight" }, h("input", { type: "checkbox", value: d.id, "aria-label": `Choose ${d.id}` })) : null,
-      h("td", { class: "tight" }, time(d.event?.accepted)),
-      h("td", { class: "wrap" }, h("a", { href: `#/deliveries/${d.id}` }, d.event?.type ?? d.id), d.event?.test ? [" ", tag("", "test")] : null, h("div", { class: "quiet small mono" }, d.event?.id ?? ""), h("div", { class: "narrow small" }, "→ ", names.get(d.target) ?? d.target)),
+      h("td", { class: "wide tight" }, time(d.event?.accepted)),
+      h("td", { class: "wrap" }, h("a", { href: `#/deliveries/${d.id}` }, dotted(d.event?.type ?? d.id)), d.event?.test ? [" ", tag("", "test")] : null, h("div", { class: "quiet small mono" }, d.event?.id ?? ""), h("div", { class: "narrow small" }, "→ ", names.get(d.target) ?? d.target), h("div", { class: "narrow small quiet" }, time(d.event?.accepted))),
       h("td", { class: "wrap wide" }, named(names, d.endpoint), d.target !== d.endpoint ? h("div", { class: "quiet small" }, "now at ", named(names, d.target)) : null),
-      h("td", { class: "tight" }, stateTag(d.state), d.state === "pending" && d.due ? h("div", { class: "quiet small" }, "next ", time(d.due, "ago")) : null),
+      h("td", { class: "tight" }, stateTag(d.state, d.event?.test), d.state === "pending" && d.due ? h("div", { class: "quiet small" }, "next ", time(d.due, "due")) : null),
       h("td", { class: "tight right num wide" }, number(d.attempts_count)))),
     empty);
 }
 
+/** allBox chooses every row of its table, or none. */
+function allBox() {
+  return h("input", { type: "checkbox", "aria-label": "Choose all on this page", onchange: (e) => {
+    for (const box of e.target.closest("table").querySelectorAll("tbody input[type=checkbox]")) box.checked = e.target.checked;
+  } });
+}
+
 export function attemptTable(items, names, empty = "No attempt matches.") {
-  return table([{ name: "Time", class: "tight" }, { name: "Event" }, names ? { name: "Endpoint", class: "wide" } : null, { name: "Outcome" }, { name: "Took", class: "tight right" }, { name: "Address", class: "wide tight" }].filter(Boolean),
+  return table([{ name: "Time", class: "wide tight" }, { name: "Event" }, names ? { name: "Endpoint", class: "wide" } : null, { name: "Outcome" }, { name: "Took", class: "wide tight right" }, { name: "Address", class: "wide tight" }].filter(Boolean),
     items.map((a) => h("tr", {},
-      h("td", { class: "tight" }, time(a.started)),
-      h("td", { class: "wrap" }, h("a", { href: `#/deliveries/${a.delivery}` }, a.event?.type ?? a.delivery), h("span", { class: "quiet small" }, ` try ${a.n}`), names ? h("div", { class: "narrow small" }, "→ ", names.get(a.endpoint) ?? a.endpoint) : null),
+      h("td", { class: "wide tight" }, time(a.started)),
+      h("td", { class: "wrap" }, h("a", { href: `#/deliveries/${a.delivery}` }, dotted(a.event?.type ?? a.delivery)), h("span", { class: "quiet small" }, ` try ${a.n}`), names ? h("div", { class: "narrow small" }, "→ ", names.get(a.endpoint) ?? a.endpoint) : null, h("div", { class: "narrow small quiet" }, time(a.started))),
       names ? h("td", { class: "wrap wide" }, named(names, a.endpoint)) : null,
-      h("td", {}, outcomeTag(a.outcome, a.status), a.detail ? h("div", { class: "quiet small" }, a.detail.replaceAll("_", " ")) : null),
-      h("td", { class: "tight right num" }, span(a.duration_ms / 1000)),
+      h("td", {}, outcomeTag(a.outcome, a.status), a.detail ? h("div", { class: "quiet small" }, a.detail.replaceAll("_", " ")) : null, h("div", { class: "narrow small quiet num" }, span(a.duration_ms / 1000))),
+      h("td", { class: "wide tight right num" }, span(a.duration_ms / 1000)),
       h("td", { class: "wide tight mono small" }, a.address ?? ""))),
     empty);
 }
@@ -90,9 +97,9 @@ export async function events({ query: q }) {
   const list = await get(`events${asked(q, ["type", "environment", "routing", "since", "until"])}`);
   return [page("Logs"), tabs("events"),
     filters("events", q, [["find", "Find an id"], ["type", "Event type"], ["environment", "Environment"], ["routing", "Routing", ["routed", "unrouted", "undecided"]], ["since", "From"], ["until", "To"]]),
-    table([{ name: "Accepted", class: "tight" }, { name: "Event" }, { name: "Environment", class: "wide" }, { name: "Deliveries" }],
-      list.items.map((e) => h("tr", {}, h("td", { class: "tight" }, time(e.accepted)),
-        h("td", { class: "wrap" }, h("a", { href: eventLink(e) }, e.type), h("div", { class: "quiet small mono" }, e.id)), h("td", { class: "wide" }, e.environment),
+    table([{ name: "Accepted", class: "wide tight" }, { name: "Event" }, { name: "Environment", class: "wide" }, { name: "Deliveries" }],
+      list.items.map((e) => h("tr", {}, h("td", { class: "wide tight" }, time(e.accepted)),
+        h("td", { class: "wrap" }, h("a", { href: eventLink(e) }, dotted(e.type)), h("div", { class: "quiet small mono" }, e.id), h("div", { class: "narrow small quiet" }, time(e.accepted))), h("td", { class: "wide" }, e.environment),
         h("td", {}, e.routing === "routed" ? counted(e.deliveries) : tag("warn", e.routing)))), none("events", q, list, "No event matches.")),
     more("events", q, list)];
 }
@@ -128,8 +135,8 @@ export async function event({ me, params: [id], query: q, again }) {
   h("h2", {}, "Deliveries"), deliveryTable(e.deliveries.map((d) => ({ ...d, event: e })), names, false, "It went nowhere: no route and no subscription wanted it."),
   me.tenant || e.payload === undefined ? null : [h("h2", {}, "Why it went there, and why not elsewhere"),
     h("button", { type: "button", onclick: acting(async () => {
-      why.replaceChildren(drawing(await post("routes/explain", { event: e.type, data: e.payload.data, environment: e.environment, ...(e.tenant ? { tenant: e.tenant } : {}), ...(e.source ? { source: e.source } : {}) })));
-    }) }, "Explain with the rules of now"), why],
+      why.replaceChildren(drawing(names, await post("routes/explain", { event: e.type, data: e.payload.data, environment: e.environment, ...(e.tenant ? { tenant: e.tenant } : {}), ...(e.source ? { source: e.source } : {}) })));
+    }) }, "Explain with the current rules"), why],
   h("h2", {}, "Payload"), body(payload(e))];
 }
 
@@ -164,6 +171,9 @@ function attemptItem(a, names) {
 const transitionItem = (t, names) => h("li", { class: t.state === "exhausted" ? "bad" : "warn" }, h("div", {}, h("strong", {}, { lost: "Outcome unknown", moved: "Moved", ended: "Ended" }[t.kind] ?? t.kind), t.note ? ` – ${t.note.replaceAll("_", " ")}` : "", t.kind === "moved" ? [" → ", named(names, t.target)] : null),
   h("div", { class: "quiet small" }, time(t.at)));
 
+/** reasons are why a delivery is a dead letter. */
+const reasons = { schedule: "every attempt of its schedule failed", expired: "it waited for too long", test: "a test event is sent once" };
+
 const watchPending = 3000; // ms
 
 /** whenChanged shows a delivery anew once it is no longer what it was. */
@@ -185,13 +195,13 @@ export async function delivery({ me, params: [id], signal, again }) {
   if (!final) whenChanged(d, signal, again);
   return [page(d.event.type, h("a", { href: "#/deliveries" }, "Logs / Deliveries"),
     me.role === "operator" ? [act("Redeliver", "redeliver", "It is sent once more, with the same event id."), final ? null : act("Cancel", "cancel", "Cancelled.", "danger")] : null),
-  facts(["State", [stateTag(d.state), d.reason ? ` ${d.reason}` : "", d.event.test ? [" ", tag("", "test")] : ""]], ["Delivery", [h("code", {}, d.id), " ", copy(d.id, "Copy", true)]], ["Event", h("a", { href: eventLink(d.event) }, d.event.id)],
+  facts(["State", [stateTag(d.state, d.event.test), d.reason ? ` ${reasons[d.reason] ?? d.reason}` : "", d.event.test ? [" ", tag("", "test")] : ""]], ["Delivery", [h("code", {}, d.id), " ", copy(d.id, "Copy", true)]], ["Event", h("a", { href: eventLink(d.event) }, d.event.id)],
     ["Endpoint", named(names, d.endpoint)], ["Backups", d.backups.length ? d.backups.map((b, i) => [i ? " → " : "", named(names, b)]) : null], ["Now at", d.target === d.endpoint ? null : named(names, d.target)],
     ["Route", d.route.startsWith("endpoint:") ? "the endpoint’s own subscription" : d.route], ["Replay", d.replay],
-    ["Next attempt", final ? null : [time(d.due), " (", time(d.due, "ago"), ")"]]),
+    ["Next attempt", final ? null : [time(d.due), " (", time(d.due, "due"), ")"]]),
   h("h2", {}, "What happened"),
   h("ol", { class: "line" }, h("li", {}, h("strong", {}, "Accepted"), h("div", { class: "quiet small" }, time(d.event.accepted))),
     d.transitions.map((t) => (t.kind === "attempted" && byNumber.has(t.attempt) ? attemptItem(byNumber.get(t.attempt), names) : transitionItem(t, names))),
-    final ? null : h("li", {}, h("strong", {}, "Waiting"), h("div", { class: "quiet small" }, d.waiting ? "its transform failed: it waits for another configuration" : ["next attempt ", time(d.due), " (", time(d.due, "ago"), ")"]))),
+    final ? null : h("li", {}, h("strong", {}, "Waiting"), h("div", { class: "quiet small" }, d.waiting ? "its transform failed: it waits for another configuration" : ["next attempt ", time(d.due), " (", time(d.due, "due"), ")"]))),
   h("h2", {}, "Payload"), body(payload(d.event))];
 }

@@ -1,6 +1,6 @@
 // Overview: what is wrong first, then how much goes through, then every endpoint by how it is. A customer sees its own.
 
-import { bars, bytes, fill, h, named, number, outcomeTag, page, refill, span, spark, table, tag, time } from "../ui.js";
+import { bars, bytes, dotted, fill, h, named, number, outcomeTag, page, refill, span, spark, table, tag, time } from "../ui.js";
 import { endpointNames, follow, get } from "../api.js";
 import { health } from "./webhooks.js";
 
@@ -9,7 +9,7 @@ const shownEndpoints = 100;
 
 export async function overview({ me, signal }) {
   const alarms = h("div", { class: "alarms", role: "status" });
-  const cards = h("div", { class: "cards" });
+  const cards = h("div", {});
   const day = h("div", {});
   const endpoints = h("div", {});
   const live = h("ol", { class: "line", "aria-live": "off" });
@@ -19,9 +19,9 @@ export async function overview({ me, signal }) {
       get("activity"), me.tenant ? null : get("pulse"), me.tenant ? null : get("stats")]);
     const known = new Set(failing.items.map((e) => e.id));
     const all = [...failing.items, ...list.items.filter((e) => !known.has(e.id))].slice(0, shownEndpoints);
-    const dead = (stats ?? today).deliveries.exhausted;
+    const dead = counted(today);
     refill(alarms, [failing.items.map((e) => [e.id, e.breaker, e.state, e.failing_since]), failing.next, dead], () => wrong(failing, dead));
-    fill(cards, stats ? figures(pulse.minutes, stats) : ownFigures(today));
+    fill(cards, stats ? figures(pulse.minutes, stats, dead) : ownFigures(today, dead));
     refill(day, today.steps, () => bars(today.steps, today.step_seconds));
     refill(endpoints, all, () => states(all, list.next || failing.next, me));
   }
@@ -34,44 +34,49 @@ export async function overview({ me, signal }) {
   return [page("Overview"), alarms, cards, h("h2", {}, "Last 24 hours"), day, h("h2", {}, "Endpoints"), endpoints, h("h2", {}, "Now"), live];
 }
 
+/** counted tells the dead letters that nothing was done about; what was sent again since is none of them. */
+export const counted = (activity) => number(activity.dead_letters) + (activity.more_dead_letters ? "+" : "");
+
 const shownAlarms = 8;
 
 function wrong(failing, dead) {
   const bad = failing.items.map((e) => ({ e, state: health(e) })).sort((a, b) => worst[a.state.kind] - worst[b.state.kind]);
   const notes = bad.slice(0, shownAlarms).map(({ e, state }) => h("div", { class: `note ${state.kind}` }, h("a", { href: `#/webhooks/${e.id}` }, e.description || e.id), ` ${state.text}`, state.more ? [", ", state.more] : null));
   if (bad.length > shownAlarms || failing.next) notes.push(h("p", { class: "quiet" }, `and ${number(bad.length - shownAlarms)}${failing.next ? " or more" : ""} others that fail, below`));
-  if (dead > 0) notes.push(h("div", { class: "note warn" }, h("a", { href: "#/dead-letters" }, `${number(dead)} dead ${dead === 1 ? "letter" : "letters"}`), ": nobody took them, and nothing more is tried."));
+  if (dead !== "0") notes.push(h("div", { class: "note warn" }, h("a", { href: "#/dead-letters" }, `${dead} dead ${dead === "1" ? "letter" : "letters"}`), dead === "1" ? ": nobody took it, and nothing more is tried." : ": nobody took them, and nothing more is tried."));
   return notes.length ? notes : h("div", { class: "note ok" }, "Nothing is wrong.");
 }
 
-const card = (label, value, drawing) => h("div", { class: "card" }, h("div", { class: "label" }, label), h("div", { class: "value" }, value), drawing);
+const card = (label, value, drawing) => h("div", { class: drawing ? "card drawn" : "card" }, h("div", { class: "label" }, label), h("div", { class: "value" }, value), drawing);
+const cardRow = (...cards) => h("div", { class: "cards" }, cards);
 
 const share = (succeeded, tries) => (tries === 0 ? "–" : `${((100 * succeeded) / tries).toFixed(tries > 999 ? 2 : 1)} %`);
 
-function figures(minutes, stats) {
+function figures(minutes, stats, dead) {
   const last = minutes.slice(-6, -1); // five whole minutes
   const sum = (name) => last.reduce((n, m) => n + m[name], 0);
   const p95 = Math.max(0, ...last.map((m) => m.p95_ms));
   return [
-    card("Events a minute", number(Math.round(sum("events") / last.length)), spark(minutes.map((m) => m.events), "Events by the minute, last hour")),
-    card("Attempts that succeed", share(sum("succeeded"), sum("succeeded") + sum("failed")), spark(minutes.map((m) => m.failed), "Failed attempts by the minute, last hour", "bad")),
-    card("95 % delivered within", p95 === 0 ? "–" : span(p95 / 1000), spark(minutes.map((m) => m.p95_ms), "Latency by the minute, last hour")),
-    card("Pending", number(stats.deliveries.pending)),
-    card("Oldest due", stats.oldest_due ? time(stats.oldest_due, "ago") : "–"),
-    card("Dead letters", number(stats.deliveries.exhausted)),
-    stats.store ? card("Store", bytes(stats.store.size_bytes)) : null,
+    cardRow(
+      card("Events a minute", number(Math.round(sum("events") / last.length)), spark(minutes.map((m) => m.events), "Events by the minute, last hour")),
+      card("Success rate", share(sum("succeeded"), sum("succeeded") + sum("failed")), spark(minutes.map((m) => m.failed), "Failed attempts by the minute, last hour", "bad")),
+      card("Latency, p95", p95 === 0 ? "–" : span(p95 / 1000), spark(minutes.map((m) => m.p95_ms), "Latency by the minute, last hour"))),
+    cardRow(
+      card("Pending", number(stats.deliveries.pending)),
+      card("Oldest due", stats.oldest_due ? time(stats.oldest_due, "ago") : "–"),
+      card("Dead letters", dead),
+      stats.store ? card("Store", bytes(stats.store.size_bytes)) : null),
   ];
 }
 
-function ownFigures(today) {
+function ownFigures(today, dead) {
   const sum = (name) => today.steps.reduce((n, s) => n + s[name], 0);
-  return [
-    card("Attempts that succeed, last day", share(sum("succeeded"), sum("succeeded") + sum("failed"))),
+  return cardRow(
+    card("Success rate, last day", share(sum("succeeded"), sum("succeeded") + sum("failed"))),
     card("Delivered", number(today.deliveries.delivered)),
     card("Pending", number(today.deliveries.pending)),
     card("Oldest due", today.oldest_due ? time(today.oldest_due, "ago") : "–"),
-    card("Dead letters", number(today.deliveries.exhausted)),
-  ];
+    card("Dead letters", dead));
 }
 
 const worst = { bad: 0, warn: 1, "": 2, ok: 3 };
@@ -98,7 +103,7 @@ function watch(list, signal, names) {
     if (kind !== "attempted") return;
     empty.remove();
     list.prepend(h("li", { class: item.outcome === "delivered" ? "ok" : "bad" }, time(item.at), " ",
-      h("a", { href: `#/deliveries/${item.delivery}` }, item.event_type), " → ", named(names, item.endpoint), " ", outcomeTag(item.outcome, item.status),
+      h("a", { href: `#/deliveries/${item.delivery}` }, dotted(item.event_type)), " → ", named(names, item.endpoint), " ", outcomeTag(item.outcome, item.status),
       h("span", { class: "quiet num" }, ` ${span((item.duration_ms ?? 0) / 1000)}`)));
     while (list.children.length > most) list.lastChild.remove();
   });

@@ -3,6 +3,7 @@
 import { acting, ask, bars, copy, facts, fill, h, number, outcomeTag, page, refill, span, tag, time, toast } from "../ui.js";
 import { endpointNames, forgetNames, get, getWithTag, post, query, remove } from "../api.js";
 import { attemptTable, deliveryTable } from "./logs.js";
+import { counted } from "./overview.js";
 import { health, pausing, secretPanel } from "./webhooks.js";
 
 const refresh = 10000; // ms
@@ -54,7 +55,7 @@ function lately(today, e) {
   return [bars(today.steps, today.step_seconds),
     h("p", { class: "small" }, `${number(n.delivered)} delivered, `, h("a", { href: `#/deliveries?endpoint=${e.id}&state=pending` }, `${number(n.pending)} pending`),
       today.oldest_due ? [" (the oldest is due ", time(today.oldest_due, "ago"), ")"] : null, ", ",
-      h("a", { href: `#/dead-letters?endpoint=${e.id}` }, `${number(n.exhausted)} dead ${n.exhausted === 1 ? "letter" : "letters"}`), n.cancelled ? `, ${number(n.cancelled)} cancelled` : "")];
+      h("a", { href: `#/dead-letters?endpoint=${e.id}` }, `${counted(today)} dead ${today.dead_letters === 1 ? "letter" : "letters"}`), n.cancelled ? `, ${number(n.cancelled)} cancelled` : "")];
 }
 
 /** failover tells which way deliveries go when this endpoint fails, and which way they go now. */
@@ -117,7 +118,7 @@ const stepNames = {
 function checkResult(c) {
   return h("section", {}, h("h2", {}, "Endpoint check ", tag(c.result === "ok" ? "ok" : c.result === "warn" ? "warn" : "bad", { ok: "all well", warn: "works, with warnings", fail: "fails" }[c.result])),
     h("ol", { class: "line" }, c.steps.map((s) => h("li", { class: s.result === "ok" ? "ok" : s.result === "warn" ? "warn" : "bad" },
-      h("strong", {}, stepNames[s.name] ?? s.name), ` – ${s.summary}`, h("span", { class: "quiet num small" }, ` ${span(s.took_ms / 1000)}`),
+      h("strong", {}, stepNames[s.name] ?? s.name), ` – ${s.summary}`, " ", h("span", { class: "quiet num small nobreak" }, span(s.took_ms / 1000)),
       s.advice ? h("p", {}, h("strong", {}, "Next: "), s.advice) : null))));
 }
 

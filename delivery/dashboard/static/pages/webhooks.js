@@ -101,7 +101,7 @@ export async function webhookForm({ me, params: [id] }) {
   const field = (name, label, hint, attributes = {}) => [
     h("label", { for: name }, label, hint ? h("span", { class: "hint" }, ` ${hint}`) : null),
     h("input", { type: "text", id: name, name, value: s[name] ?? "", ...attributes })];
-  const form = h("form", { "data-url": s.url ?? "", onsubmit: async (e) => {
+  const form = h("form", { class: "settings", "data-url": s.url ?? "", onsubmit: async (e) => {
     e.preventDefault();
     const button = form.querySelector("button[type=submit]");
     button.disabled = true;
@@ -138,7 +138,7 @@ export async function webhookForm({ me, params: [id] }) {
     field("ordered_by", "Ordered by", "an expression; events that share its value go one at a time")),
   h("p", { class: "row" }, h("button", { type: "submit", class: "primary" }, id ? "Save" : "Save configuration"),
     h("a", { class: "button", href: id ? `#/webhooks/${id}` : "#/webhooks" }, "Cancel")));
-  return [page(id ? "Change webhook" : "Add webhook", "Settings / Webhooks"), form];
+  return [page(id ? "Change webhook" : "Add webhook", ["Settings / ", h("a", { href: "#/webhooks" }, "Webhooks")]), form];
 }
 
 const rateText = (r) => (r?.rate ? r.rate + (r.burst ? ` burst ${r.burst}` : "") : "");
