@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
@@ -117,6 +118,31 @@ func TestHundredReloadsWithTracesLeakNothingAndLoseNoSpan(t *testing.T) {
 	}
 	if exports.Load() <= n {
 		t.Error("the last spans were not exported")
+	}
+}
+
+func TestARequestJoinsATraceInTheFormThatTheEnvironmentNames(t *testing.T) {
+	collector := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer collector.Close()
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.URL)
+	t.Setenv("OTEL_PROPAGATORS", "b3")
+	g := newGateway(t)
+	g.mustLoad(g.caddyfile(everything, ""))
+	const id = "0af7651916cd43dd8448eb211c80319c"
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+g.address+"/events", strings.NewReader(`{"id":"evt_b3","event":"label.created","data":{}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("B3", id+"-b7ad6b7169203331-1")
+	r.Header.Set("Content-Type", "application/json")
+	resp, err := g.client.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	rec, err := runningEngine(caddy.ActiveContext()).Journal().Event(t.Context(), "evt_b3", nil)
+	if err != nil || hex.EncodeToString(rec.Event.Span.TraceID[:]) != id || !rec.Event.Span.Sampled() {
+		t.Errorf("stored with %+v, %v", rec, err)
 	}
 }
 
