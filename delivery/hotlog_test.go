@@ -128,6 +128,44 @@ func TestTheLogTellsEachDeadLetterWhateverEndedIt(t *testing.T) {
 	})
 }
 
+func TestTheLogTellsOnceThatAnEndpointAsksToWaitHoweverManyAttemptsItAsks(t *testing.T) {
+	t.Parallel()
+	log := new(page)
+	inWorldLike(t, func(w *world) { w.log = slog.New(slog.NewTextHandler(log, nil)) }, func(t *testing.T, w *world) {
+		w.apply(w.plan(routeTo{targets: []delivery.Target{to("a")}}, w.endpoint("a", noBreaker)))
+		busy := func(n int, _ *http.Request) (*http.Response, error) {
+			time.Sleep(time.Duration(n) * 10 * time.Millisecond)
+			return status(429, "Retry-After", "600")
+		}
+		for i, ids := range [][]string{{"a-1", "a-2"}, {"b-1", "b-2"}} {
+			w.answer("a", busy)
+			before := len(w.seen("a"))
+			w.publish(ids...) // under way at once
+			pass(time.Minute)
+			if n, got := len(w.seen("a"))-before, log.lines("asked to wait"); n != 2 || len(got) != i+1 {
+				t.Errorf("%d lines, the last of %d answers: %q", len(got), n, got)
+			}
+			w.answer("a", always(200))
+			pass(time.Hour)
+		}
+	})
+}
+
+func TestATransformThatFailsOnEveryEventDoesNotFillTheLog(t *testing.T) {
+	t.Parallel()
+	log := new(page)
+	inWorldLike(t, func(w *world) { w.log = slog.New(slog.NewTextHandler(log, nil)) }, func(t *testing.T, w *world) {
+		w.apply(w.plan(routeTo{targets: []delivery.Target{to("a")}}, w.endpoint("a", makes("endpoint", "evt_"))))
+		for i := range 250 {
+			w.publish(fmt.Sprint("evt_", i))
+		}
+		pass(time.Second)
+		if n := len(log.lines("transform failed")); n != 100 {
+			t.Errorf("%d lines in a minute, want 100", n)
+		}
+	})
+}
+
 // forgetful is a store whose audit misses so many deliveries.
 type forgetful struct {
 	*memory.Store

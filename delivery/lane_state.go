@@ -59,9 +59,11 @@ func (l *lane) learn(v retry.Verdict, a *Attempt, tried *Endpoint, news bool) {
 	}
 	if a.RetryAfter.After(l.state.HoldUntil) {
 		changed = true
+		if !l.state.HoldUntil.After(a.Started) { // else it was told: this attempt was under way with the one that was asked first
+			l.e.hot.Info("endpoint asked to wait", slog.String("endpoint", l.name), slog.Time("until", a.RetryAfter))
+		}
 		l.state.HoldUntil = a.RetryAfter
 		l.publishLocked()
-		l.e.log.Info("endpoint asked to wait", slog.String("endpoint", l.name), slog.Time("until", a.RetryAfter))
 	}
 	since, limit := l.state.FailingSince, l.ep.DisableAfter
 	switch {

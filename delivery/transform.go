@@ -109,7 +109,7 @@ func (e *Engine) transform(out *outgoing, plan *Plan, d *Delivery, ep *Endpoint,
 	}
 	body, err := t.Transform(d.Event)
 	if err != nil {
-		e.log.Warn("transform failed: the delivery waits for another configuration", slog.String("delivery", d.ID),
+		e.hot.Warn("transform failed: the delivery waits for another configuration", slog.String("delivery", d.ID),
 			slog.String("event", d.Event.ID), slog.String("type", d.Event.Type), slog.String("endpoint", ep.Name),
 			slog.String("route", d.Route), slog.Any("error", err))
 		return &transformFault{err}
