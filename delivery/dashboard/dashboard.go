@@ -1,7 +1,7 @@
 // Package dashboard is the page in front of the management API: static files and a session. Everything it shows comes from the
 // API, with the access of whoever looks at it, so it can do nothing that the API would not do for them.
 //
-// The files are plain ES modules without a build step or a dependency: about 32 kB compressed. They make every piece of the page
+// The files are plain ES modules without a build step or a dependency: about 36 kB compressed. They make every piece of the page
 // by DOM calls and read no HTML, so that nothing a publisher or a receiver says can become markup; the content security policy
 // forbids inline scripts and styles besides.
 //

@@ -41,6 +41,13 @@ export async function go(place) {
 
 export const heading = (text) => page.getByRole("heading", { level: 1, name: text }).waitFor();
 
+/** watch opens the overview, and waits until it is told what happens. */
+export async function watch() {
+  const stream = page.waitForResponse((r) => r.url().includes("/api/stream"));
+  await go("overview");
+  await stream;
+}
+
 /** signIn shows the token. */
 export async function signIn() {
   await page.goto(o.base);

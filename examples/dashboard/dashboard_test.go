@@ -95,9 +95,12 @@ func TestEveryJourneyInChromium(t *testing.T) {
 	t.Cleanup(good.Close)
 	var mended atomic.Bool
 	bad := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/mend" {
+		switch {
+		case r.URL.Path == "/mend":
 			mended.Store(true)
-		} else if !mended.Load() {
+		case r.URL.Path == "/gone":
+			w.WriteHeader(http.StatusGone)
+		case !mended.Load():
 			http.Error(w, `<script>executed()</script>`, http.StatusInternalServerError)
 		}
 	}))
@@ -114,7 +117,7 @@ func TestEveryJourneyInChromium(t *testing.T) {
 	site := startGateway(t, good.URL, bad.URL, shopURL)
 	click(t, "journey.mjs", map[string]string{
 		"base": site + "/webhooks/", "ingest": site + "/events", "token": token, "chromium": chromium, "shots": shotsDir(t),
-		"good": good.URL + "/in", "bad": bad.URL + "/in", "mend": bad.URL + "/mend", "shop": shopURL,
+		"good": good.URL + "/in", "bad": bad.URL + "/in", "mend": bad.URL + "/mend", "gone": bad.URL + "/gone", "shop": shopURL,
 	})
 }
 

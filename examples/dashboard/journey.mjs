@@ -7,7 +7,7 @@
 // not as it should be ends it with status 1.
 
 import assert from "node:assert/strict";
-import { api, context, done, eventually, go, heading, o, page, publish, shots, step } from "./browser.mjs";
+import { api, context, done, eventually, go, heading, o, page, publish, shots, step, watch } from "./browser.mjs";
 
 step("sign in: a wrong token is refused, a right one opens the overview");
 await page.goto(o.base);
@@ -24,7 +24,7 @@ assert.ok(cookies.every((c) => c.httpOnly && c.sameSite === "Strict" && !c.value
 step("Settings → Webhooks → Add Webhook → URL → events → Save");
 await page.getByRole("link", { name: "Webhooks", exact: true }).click();
 await heading("Webhooks");
-await shots("webhooks-empty");
+await shots("webhooks-first");
 await page.getByRole("link", { name: "Add Webhook" }).first().click();
 await heading("Add webhook");
 await page.getByLabel("Endpoint URL").fill(o.good);
@@ -88,6 +88,35 @@ await go("deliveries");
 await page.getByLabel("Find an id").fill("journey-1");
 await page.getByRole("button", { name: "Search" }).click();
 await heading("label.created");
+const delivered = await page.getByRole("table").getByRole("link", { name: "label.created" }).first().getAttribute("href");
+await go("deliveries");
+await page.getByLabel("Find an id").fill(delivered.split("/").pop());
+await page.getByRole("button", { name: "Search" }).click();
+await page.getByText("Attempt 1").waitFor();
+assert.match(await page.locator("time").first().getAttribute("title"), /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} UTC$/);
+
+step("every filter of the logs narrows them, and stands in the address");
+const filter = async (place, values, address, row) => {
+  await go(place);
+  for (const [label, value] of Object.entries(values)) {
+    const field = page.getByLabel(label, { exact: true });
+    if (await field.evaluate((e) => e.tagName === "SELECT")) await field.selectOption(value);
+    else await field.fill(value);
+  }
+  await page.getByRole("button", { name: "Search" }).click();
+  await page.waitForURL(address);
+  if (row) await page.getByRole("row", { name: row }).first().waitFor();
+  else await page.getByText(/matches\./).waitFor();
+};
+const minute = (ms) => { const d = new Date(Date.now() + ms); return new Date(d - d.getTimezoneOffset() * 60000).toISOString().slice(0, 16); };
+const since = minute(-3600000), until = minute(3600000);
+await filter("deliveries", { State: "delivered", Endpoint: good, "Event type": "label.created", From: since, To: until }, /state=delivered&endpoint=.*&type=label.created&since=.*&until=/, /journey-1 Order system delivered/);
+await filter("deliveries", { State: "cancelled" }, /state=cancelled/);
+await filter("deliveries", { To: since }, /until=/);
+await filter("attempts", { Endpoint: good, Outcome: "delivered", "Status, such as 5xx": "2xx", From: since, To: until }, /endpoint=.*&outcome=delivered&status=2xx&since=.*&until=/, /label.created try 1 Order system 200 delivered/);
+await filter("attempts", { "Status, such as 5xx": "5xx" }, /status=5xx/);
+await filter("events", { "Event type": "label.created", Environment: "production", Routing: "routed", From: since, To: until }, /type=label.created&environment=production&routing=routed&since=.*&until=/, /journey-1 production/);
+await filter("events", { Environment: "sandbox" }, /environment=sandbox/);
 
 step("pause: events wait; resume: they arrive");
 await go(`webhooks/${good}`);
@@ -137,6 +166,11 @@ await shots("dead-letters");
 await page.getByLabel("Choose all on this page").check();
 assert.equal(await page.getByRole("checkbox", { name: /^Choose dlv_/, checked: true }).count(), 3);
 await page.getByLabel("Choose all on this page").uncheck();
+await page.getByRole("checkbox", { name: /^Choose dlv_/ }).last().check();
+await page.getByRole("button", { name: "Redeliver chosen" }).click();
+await page.getByText("They are sent again.").waitFor();
+await eventually("attempts?status=500", () => page.getByRole("row", { name: /shipment.exception/ }).nth(3));
+await eventually("dead-letters", () => page.locator("tbody tr").nth(2)); // it died again, and the one before counts no more
 await page.getByRole("link", { name: "shipment.exception" }).first().click();
 await page.getByText("500 server error").waitFor();
 await page.getByText("every attempt of its schedule failed").waitFor();
@@ -144,8 +178,17 @@ await page.getByRole("img", { name: /answer/ }).waitFor(); // the timing bar
 await page.getByText("Request and response").click();
 for (const text of ["Webhook-Id: journey-dead-", "Content-Type: text/plain", "<script>executed()"]) await page.getByText(text, { exact: false }).first().waitFor();
 await shots("dead-letter");
-await go("overview");
+await watch();
 await page.getByRole("link", { name: "3 dead letters" }).waitFor();
+for (const [label, value] of [["Events a minute", /^\d/], ["Success rate", /%|–/], ["Latency, p95", /s$|–/], ["Pending", /^\d/], ["Oldest due", /./], ["Dead letters", /^3$/], ["Store", /B$/]]) {
+  assert.match(await page.locator(".card", { has: page.getByText(label, { exact: true }) }).locator(".value").innerText(), value, label);
+}
+for (const drawn of ["Events", "Failed attempts", "Latency"]) await page.getByRole("img", { name: `${drawn} by the minute, last hour` }).waitFor();
+const worst = await page.locator(".alarms a").allInnerTexts();
+assert.deepEqual(worst, ["Warehouse", "Shipment alerts", "3 dead letters"], "what is wrong does not come first, the worst of it before the rest");
+assert.equal((await page.getByRole("row").nth(1).innerText()).split("\t")[0], "Warehouse");
+await publish({ id: "journey-live", event: "label.created", data: { label_id: "lbl_5" } });
+await page.getByRole("heading", { name: "Now" }).locator("xpath=following-sibling::ol[1]").getByText("label.created → Order system 200 delivered").waitFor();
 await shots("overview");
 await page.getByRole("link", { name: /dead letters/ }).first().click();
 await heading("Dead letters");
@@ -171,11 +214,22 @@ await page.getByRole("link", { name: "Warehouse" }).first().waitFor();
 assert.equal(await page.getByRole("link", { name: /dead letters?$/ }).count(), 0, "what was replayed is still an alarm");
 await go("dead-letters");
 await page.getByRole("link", { name: "all of them" }).click();
-await page.getByRole("row", { name: /shipment.exception journey-dead-0/ }).waitFor();
+await page.getByRole("row", { name: /shipment.exception journey-dead-0/ }).nth(1).waitFor();
 
 await go(`webhooks/${bad}`);
-await page.getByRole("img", { name: /Attempts of the last day: 3 succeeded, 3 failed/ }).waitFor();
+await page.getByRole("img", { name: /Attempts of the last day: 3 succeeded, 4 failed/ }).waitFor();
 await shots("webhook-mended");
+
+step("a webhook that answers 410 is disabled, and the list says why; it can be resumed");
+await api("POST", "endpoints", { url: o.gone, events: ["label.voided"], description: "Label printer" });
+await publish({ id: "journey-gone", event: "label.voided", data: { label_id: "lbl_6" } });
+await eventually("webhooks", () => page.getByRole("row", { name: /Label printer .* disabled it answered 410 Gone/ }));
+for (const state of ["breaker open until", "healthy"]) await page.getByRole("row", { name: state }).first().waitFor();
+await shots("webhooks");
+await page.getByRole("link", { name: "Label printer" }).click();
+await page.getByText("This webhook is disabled, it answered 410 Gone.").waitFor();
+await page.getByRole("button", { name: "Resume" }).click();
+await page.getByText("This webhook is disabled").waitFor({ state: "detached" });
 
 step("change, rotate, show, delete with its name");
 await go(`webhooks/${good}/edit`);

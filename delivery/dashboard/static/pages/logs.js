@@ -156,7 +156,7 @@ const headerText = (all) => (!all ? null : Array.isArray(all) ? all.map((x) => `
 
 function attemptItem(a, names) {
   return h("li", { class: a.outcome === "delivered" ? "ok" : "bad" },
-    h("div", {}, h("strong", {}, `Attempt ${a.n}`), " at ", named(names, a.endpoint), " ", outcomeTag(a.outcome, a.status), a.detail ? ` ${a.detail.replaceAll("_", " ")}` : "", h("span", { class: "quiet num" }, ` ${span(a.duration_ms / 1000)}`)),
+    h("div", {}, h("strong", {}, `Attempt ${a.n}`), " at ", named(names, a.endpoint), " ", outcomeTag(a.outcome, a.status), a.detail ? ` ${a.detail.replaceAll("_", " ")}` : "", " ", h("span", { class: "quiet num nobreak" }, span(a.duration_ms / 1000))),
     h("div", { class: "quiet small" }, time(a.started), a.address ? ` · ${a.address}` : "", a.trace_id ? [" · trace ", a.trace_url ? h("a", { href: a.trace_url, rel: "noopener", target: "_blank" }, a.trace_id) : h("code", {}, a.trace_id)] : null,
       a.retry_after ? [" · asked to wait until ", time(a.retry_after)] : null),
     timing(a),

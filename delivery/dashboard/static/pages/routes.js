@@ -58,7 +58,7 @@ export function drawing(names, x) {
   const name = (id) => names.get(id) ?? id;
   return h("div", {},
     h("div", { class: `note ${x.undecided ? "warn" : x.targets.length ? "ok" : ""}` },
-      x.targets.filter((t) => !t.dropped).map((t) => h("div", {}, "→ ", h("strong", { title: t.endpoint }, name(t.endpoint)), t.backups?.length ? `, then ${t.backups.map(name).join(", ")}` : "", `, by ${ruleName(t.route, names)}`)),
+      x.targets.filter((t) => !t.dropped).map((t) => h("div", {}, "→ ", h("strong", { title: t.endpoint }, name(t.endpoint)), t.backups?.length ? `, then ${t.backups.map(name).join(", ")}` : "", t.route === `endpoint:${t.endpoint}` ? ", by its own subscription" : `, by ${ruleName(t.route, names)}`)),
       x.undecided ? h("div", {}, `Undecided: held by ${(x.held ?? []).join(", ")}.`) : null,
       x.targets.length === 0 && !x.undecided ? "Nobody gets it." : null,
       h("div", { class: "quiet small" }, `${number(x.eligible)} of ${number(x.total)} rules could apply, ${number(x.candidates)} evaluated`)),

@@ -29,12 +29,12 @@ export async function webhooks({ me, query }) {
   const add = me.role === "operator" ? h("a", { class: "button primary", href: "#/webhooks/new" }, "Add Webhook") : null;
   return [
     page("Webhooks", "Settings", add),
-    table([{ name: "Webhook" }, { name: "State" }, { name: "Pending", class: "right tight wide" }, { name: "Source", class: "wide tight" }],
+    table([{ name: "Webhook" }, { name: "State", class: "tight" }, { name: "Pending", class: "right tight wide" }, { name: "Source", class: "wide tight" }],
       list.items.map((e) => {
         const state = health(e);
         return h("tr", {},
           h("td", { class: "wrap" }, h("a", { href: `#/webhooks/${e.id}` }, e.description || e.id), h("div", { class: "quiet small" }, e.url ?? "")),
-          h("td", {}, tag(state.kind, state.word), h("div", { class: "quiet small" }, state.more)),
+          h("td", { class: "tight" }, tag(state.kind, state.word), h("div", { class: "quiet small" }, state.more)),
           h("td", { class: "right tight num wide" }, number(e.pending)),
           h("td", { class: "wide tight quiet" }, e.source === "api" ? "made here" : "configuration"));
       }),
