@@ -17,7 +17,7 @@ export const browser = await chromium.launch({
 export const context = await browser.newContext({ viewport: { width: 1440, height: 900 } });
 await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: new URL(o.base).origin });
 export const page = await context.newPage();
-page.setDefaultTimeout(15000);
+page.setDefaultTimeout(30000); // a machine that runs every test at once is slow
 
 /** faults are what must never happen: errors of the page's scripts, dialogs, and what its policy had to forbid. */
 export const faults = [];

@@ -150,7 +150,7 @@ func click(t *testing.T, program string, options map[string]string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, "node", program, string(text)).CombinedOutput() //nolint:gosec // our own script
 	if err != nil {
