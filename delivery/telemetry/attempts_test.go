@@ -3,13 +3,17 @@ package telemetry
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/sdk/resource"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/atoship/caddy-webhooks/delivery"
 	"github.com/atoship/caddy-webhooks/delivery/egress"
@@ -157,6 +161,51 @@ func TestThePublishersSamplingGoesBeforeTheEnvironments(t *testing.T) {
 					t.Errorf("the event is stored with %+v", ev.Span)
 				}
 			})
+		})
+	}
+}
+
+// TestTheSamplerOfTheEnvironmentDecidesAsTheSDKItselfWould: also where it is not asked.
+func TestTheSamplerOfTheEnvironmentDecidesAsTheSDKItselfWould(t *testing.T) {
+	for _, c := range []struct {
+		sampler, ratio string
+		heeds          bool
+	}{
+		{"", "", true},
+		{"always_on", "", false},
+		{"always_off", "", true},
+		{"traceidratio", "0.5", false},
+		{"traceidratio", "0.000001", false},
+		{"traceidratio", "0", true},
+		{"parentbased_always_on", "", true},
+		{"parentbased_always_off", "", true},
+		{"parentbased_traceidratio", "0.5", true},
+	} {
+		t.Run(c.sampler+" "+c.ratio, func(t *testing.T) {
+			if c.sampler != "" {
+				t.Setenv("OTEL_TRACES_SAMPLER", c.sampler)
+			}
+			if c.ratio != "" {
+				t.Setenv("OTEL_TRACES_SAMPLER_ARG", c.ratio)
+			}
+			sdk := sdktrace.NewTracerProvider().Tracer("test")
+			tracing := newTracing(&exporter{SpanExporter: tracetest.NewNoopExporter(), log: slog.New(slog.DiscardHandler)}, resource.Empty())
+			defer func() { _ = tracing.Shutdown(context.Background()) }()
+			if tracing.heeds != c.heeds {
+				t.Errorf("heeds parents: %t", tracing.heeds)
+			}
+			for i := range 200 {
+				ev := &delivery.Event{TraceParent: fmt.Sprintf("00-0123456789abcdef%016x-b7ad6b7169203331-%02x", uint64(i)<<56|1, i%2)}
+				ctx := trace.ContextWithRemoteSpanContext(t.Context(), suppliedContext(ev))
+				_, want := sdk.Start(ctx, "publish")
+				published := tracing.Publishing(t.Context(), ev)
+				got, again := ev.Span, &delivery.Event{}
+				tracing.Publishing(ctx, again)
+				if (published != nil) != want.IsRecording() || got.Sampled() != want.SpanContext().IsSampled() || got.TraceID != want.SpanContext().TraceID() ||
+					!got.Valid() || again.Span.Sampled() != got.Sampled() || again.Span.TraceID != got.TraceID || again.Span.SpanID == got.SpanID {
+					t.Fatalf("%s: %+v and %+v, the SDK %v", ev.TraceParent, got, again.Span, want.SpanContext())
+				}
+			}
 		})
 	}
 }

@@ -52,6 +52,15 @@ var producer = []trace.SpanStartOption{trace.WithSpanKind(trace.SpanKindProducer
 func (t *Tracing) Publishing(ctx context.Context, ev *delivery.Event) func(*delivery.Receipt, error) {
 	supplied := suppliedContext(ev)
 	parent := trace.SpanContextFromContext(ctx)
+	decides := parent
+	if !decides.IsValid() {
+		decides = supplied
+	}
+	if t.heeds && decides.IsValid() && !decides.IsSampled() { // the publisher has said no
+		ev.Span = kept(decides)
+		ev.Span.SpanID = newSpanID()
+		return nil
+	}
 	options := producer
 	switch {
 	case !parent.IsValid() && !supplied.IsValid():
@@ -170,11 +179,16 @@ func unrecorded(ep *delivery.Endpoint) *delivery.Trace {
 	if !ep.TraceContext {
 		return nil
 	}
-	var s delivery.SpanContext
+	s := delivery.SpanContext{SpanID: newSpanID()}
 	binary.NativeEndian.PutUint64(s.TraceID[:8], rand.Uint64()) //nolint:gosec // names, keeps no secret
 	binary.NativeEndian.PutUint64(s.TraceID[8:], rand.Uint64()) //nolint:gosec // names, keeps no secret
-	binary.NativeEndian.PutUint64(s.SpanID[:], rand.Uint64()|1) //nolint:gosec // names, keeps no secret
 	return &delivery.Trace{Parent: s.TraceParent()}
+}
+
+// newSpanID is one that nobody else has, and never that of no span.
+func newSpanID() (id [8]byte) {
+	binary.NativeEndian.PutUint64(id[:], rand.Uint64()|1) //nolint:gosec // names, keeps no secret
+	return id
 }
 
 // Attempted implements delivery.Tracer.

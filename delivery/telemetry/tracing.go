@@ -32,6 +32,7 @@ type Tracing struct {
 	// asked decides by the environment's sampler, followed records always: it is asked only for attempts of events that are
 	// recorded, whose links no sampler of the SDK looks at. Both export through one processor.
 	asked, followed trace.Tracer
+	heeds           bool // the environment's sampler records nothing whose parent is not recorded, and need not be asked
 	propagators     propagation.TextMapPropagator
 	providers       [2]*sdktrace.TracerProvider
 	exporter        *exporter
@@ -77,10 +78,20 @@ func newTracing(out *exporter, res *resource.Resource) *Tracing {
 	asked := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(batches), sdktrace.WithResource(res))
 	followed := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(batches), sdktrace.WithResource(res),
 		sdktrace.WithSampler(sdktrace.AlwaysSample()))
-	return &Tracing{
+	t := &Tracing{
 		asked: asked.Tracer(scope), followed: followed.Tracer(scope), propagators: w3c,
 		providers: [2]*sdktrace.TracerProvider{asked, followed}, exporter: out,
 	}
+	t.heeds = heedsParents(t.asked)
+	return t
+}
+
+// heedsParents tells whether a tracer records nothing whose parent is not recorded. The trace it is asked about is the first
+// that a sampler by ratio takes: one that heeds no parent records that, unless it records none.
+func heedsParents(t trace.Tracer) bool {
+	unheard := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{1}})
+	_, span := t.Start(trace.ContextWithRemoteSpanContext(context.Background(), unheard), operationPublish)
+	return !span.IsRecording() // it never ends, and so is not exported
 }
 
 // Join returns a request in the trace that its headers name, in any form that OTEL_PROPAGATORS lists, or as it is if they
