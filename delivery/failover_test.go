@@ -148,8 +148,8 @@ func TestHeldLaneAsksAStoreThatIsDownOnceASecondAtMost(t *testing.T) {
 		s.down.Store(1)
 		before := s.claims.Load()
 		pass(100 * time.Second)
-		if n := s.claims.Load() - before; n > 101 {
-			t.Errorf("%d claims in 100 s", n)
+		if n := s.claims.Load() - before; n > 2*101 { // either lane's: the second event may be on its way to the backup
+			t.Errorf("%d claims in 100 s by two lanes", n)
 		}
 		s.down.Store(0)
 		w.answer("b", nil)
