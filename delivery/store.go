@@ -111,7 +111,8 @@ type Queue interface {
 	// Settle records transitions and moves their deliveries on. It returns when they would survive a power cut: together
 	// with the next Append, after 256 settlements or 50 ms, whichever is first. Losing a settlement costs a duplicate,
 	// never an event. Answers come item by item: nil, or ErrStale for a delivery not handed over at that step.
-	// ErrUnavailable (for all items) means: try the same batch again later; settling twice is harmless.
+	// ErrUnavailable (for all items) means: try the same batch again later; settling twice is harmless. After any other answer
+	// the store has no more use for the batch's memory.
 	Settle(ctx context.Context, batch []Settlement) []error
 
 	// Decide adds deliveries to an undecided or unrouted event after it was routed again, and records what is still held. A delivery whose primary the event already has is left out. The event's Routing, Held and Digest replace the

@@ -105,7 +105,7 @@ func (s *scrape) metrics(now time.Time) []prometheus.Metric {
 	return s.last
 }
 
-// forget lets go of what was read last: ten thousand endpoints' gauges are worth marking at no collection of garbage.
+// forget lets go of what was read last: until the next scrape every collection of garbage would mark ten thousand endpoints' gauges.
 func (s *scrape) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
