@@ -123,6 +123,12 @@ func (o *options) check() error {
 	case o.Failing && o.Spread < 4:
 		return errors.New("failing needs a spread of at least 4: three of them fail")
 	}
+	if o.out == "" {
+		return nil
+	}
+	if err := os.MkdirAll(o.out, 0o750); err != nil { // now, and not after minutes of measuring
+		return fmt.Errorf("making the directory for the results: %w", err)
+	}
 	return nil
 }
 

@@ -93,18 +93,13 @@ func (c *conn) options(o *Options, cache *pebble.Cache) *pebble.Options {
 		},
 		MemTableSize:                o.MemTableBytes,
 		MemTableStopWritesThreshold: 3,
-		L0CompactionThreshold:       8,
-		L0StopWritesThreshold:       24,
-		// Most keys are new and sort behind all others of their kind, so that one level takes them with little rewriting.
-		// A second one below it is not worth its writes before there is this much: with 64 MiB a million events of 250
-		// bytes cost 2.4 kB each, waiting and delivered, with 512 MiB 1.8 kB.
-		LBaseMaxBytes: 512 << 20,
-		MaxOpenFiles:  512,
+		MaxOpenFiles:                512,
 		// Two compactions keep up with 10,000 events a second and leave a core to everything else.
 		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },
 		// Writing a WAL back bit by bit keeps the sync of a commit from paying for megabytes.
 		WALBytesPerSync: 512 << 10,
 	}
+	tables(po)
 	for i := range po.Levels {
 		// Given event ids that are new, the common case, are answered by the filters without reading a block.
 		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)

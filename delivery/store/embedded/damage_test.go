@@ -61,17 +61,24 @@ func claimAll(t *testing.T, s *embedded.Store, lane string, n int) []*delivery.D
 	}
 	defer l.Release(t.Context()) //nolint:errcheck // it has no errors
 	var got delivery.Claimed
-	for range 500 { // it may be mended meanwhile
+	if err := mended(func() (err error) {
 		got, err = l.Claim(t.Context(), delivery.Claim{Now: time.Now().Add(time.Hour), Max: n, MaxBytes: 1 << 30})
-		if !errors.Is(err, delivery.ErrUnavailable) {
+		return err
+	}); err != nil {
+		t.Fatalf("claim from %s: %v", lane, err)
+	}
+	return got.Deliveries
+}
+
+// mended tries again while the store is mended.
+func mended(try func() error) (err error) {
+	for range 500 {
+		if err = try(); !errors.Is(err, delivery.ErrUnavailable) {
 			break
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	if err != nil {
-		t.Fatalf("claim from %s: %v", lane, err)
-	}
-	return got.Deliveries
+	return err
 }
 
 // flip changes one bit of a file.
@@ -101,7 +108,7 @@ func TestADamagedTableStopsNothing(t *testing.T) {
 		if !strings.HasSuffix(name, ".sst") {
 			continue
 		}
-		for at := 20; at < len(text); at += 1 + len(text)/12 {
+		for at := 20; at < len(text); at += 1 + len(text)/8 {
 			n++
 			t.Run(fmt.Sprintf("%s at %d of %d", name, at, len(text)), func(t *testing.T) {
 				t.Parallel()
@@ -133,6 +140,33 @@ func workOn(t *testing.T, fs vfs.FS, log *syncBuffer) {
 	if err := s.Attach(&handover{queued: map[string]int{}}); err != nil {
 		t.Fatalf("attach: %v", err)
 	}
+	deliver(t, s)
+	if err := mended(func() error {
+		_, err := s.Append(t.Context(), []delivery.Accept{accept("new", 10, "x")})
+		return err
+	}); err != nil {
+		t.Fatalf("append: %v\n%s", err, log.b.String())
+	}
+	missing, pending := outcomes(t, s)
+	if pending > 0 { // of those whose transitions were found lost only when they were read
+		deliver(t, s)
+		missing, pending = outcomes(t, s)
+	}
+	lost := log.count(`lost="the events`) > 0
+	if !lost && missing > 0 || pending > 0 || missing > 60 {
+		t.Errorf("%d events are missing, %d not delivered; log:\n%s", missing, pending, log.b.String())
+	}
+	if c, err := s.Counts(t.Context()); err != nil || c.Pending > 1+uint64(missing) || !lost && c.Delivered+c.Pending != 181 {
+		t.Errorf("counts %+v, %v", c, err)
+	}
+	if !s.Healthy() {
+		t.Error("it is not healthy")
+	}
+}
+
+// deliver claims and settles until nothing is due any more.
+func deliver(t *testing.T, s *embedded.Store) {
+	t.Helper()
 	for quiet := 0; quiet < 3; quiet++ {
 		for _, lane := range []string{"x", "y"} {
 			var batch []delivery.Settlement
@@ -140,35 +174,28 @@ func workOn(t *testing.T, fs vfs.FS, log *syncBuffer) {
 				quiet = 0
 				batch = append(batch, settled(d))
 			}
-			for _, err := range s.Settle(t.Context(), batch) {
-				if err != nil && !errors.Is(err, delivery.ErrUnavailable) {
-					t.Fatalf("settle: %v", err)
-				}
+			if err := mended(func() error { return errors.Join(s.Settle(t.Context(), batch)...) }); err != nil {
+				t.Fatalf("settle: %v", err)
 			}
 		}
 	}
-	if _, err := s.Append(t.Context(), []delivery.Accept{accept("new", 10, "x")}); err != nil {
-		t.Fatalf("append: %v\n%s", err, log.b.String())
-	}
-	lost := log.count(`lost="the events`) > 0
-	missing, pending := 0, 0
+}
+
+// outcomes counts the events that are gone, and those not delivered.
+func outcomes(t *testing.T, s *embedded.Store) (missing, pending int) {
+	t.Helper()
 	for part := range 3 {
 		for i := range 60 {
-			r, err := s.Event(t.Context(), fmt.Sprintf("e%d-%d", part, i), nil)
-			if err != nil {
+			var r *delivery.EventRecord
+			if err := mended(func() (err error) {
+				r, err = s.Event(t.Context(), fmt.Sprintf("e%d-%d", part, i), nil)
+				return err
+			}); err != nil {
 				missing++
 			} else if r.Deliveries[0].State != delivery.Delivered {
 				pending++
 			}
 		}
 	}
-	if !lost && missing > 0 || pending > 0 || missing > 60 {
-		t.Errorf("%d events are missing, %d not delivered; log:\n%s", missing, pending, log.b.String())
-	}
-	if c, err := s.Counts(t.Context()); err != nil || c.Pending > 1+uint64(missing) || !lost && c.Delivered != 180 {
-		t.Errorf("counts %+v, %v", c, err)
-	}
-	if !s.Healthy() {
-		t.Error("it is not healthy")
-	}
+	return missing, pending
 }

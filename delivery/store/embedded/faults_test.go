@@ -521,3 +521,45 @@ func recount(t *testing.T, s *embedded.Store) {
 		t.Errorf("counts say %+v, there are %+v", want, got)
 	}
 }
+
+// A store may fail between its opening and its Attach, as when a compaction meets damage at once.
+func TestAttachWaitsForAStoreThatFailed(t *testing.T) {
+	t.Parallel()
+	for _, heals := range []bool{true, false} {
+		t.Run(fmt.Sprint("heals ", heals), func(t *testing.T) {
+			t.Parallel()
+			disk, log := &faults{}, &syncBuffer{}
+			s, err := embedded.Open(t.Context(), embedded.Options{
+				Dir: dir, FS: errorfs.Wrap(vfs.NewCrashableMem(), disk), CacheBytes: 4 << 20, MemTableBytes: 1 << 20,
+				Logger: slog.New(slog.NewTextHandler(log, nil)),
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			disk.set(noSpace(writes))
+			if _, err := s.Append(t.Context(), []delivery.Accept{accept("e", 10, "x")}); !errors.Is(err, delivery.ErrUnavailable) {
+				t.Fatalf("append: %v", err)
+			}
+			attached := make(chan error)
+			go func() { attached <- s.Attach(&handover{queued: map[string]int{}}) }()
+			(&bench{T: t, log: log}).eventually("a reopening that fails", func() bool { return disk.hits.Load() > 3 })
+			if heals {
+				disk.heal()
+				if err := <-attached; err != nil {
+					t.Errorf("attach: %v", err)
+				}
+				_ = s.Close()
+				return
+			}
+			closed := make(chan struct{})
+			go func() {
+				defer close(closed)
+				_ = s.Close() // the failure is known
+			}()
+			if err := <-attached; !errors.Is(err, delivery.ErrUnavailable) {
+				t.Errorf("attach: %v; want that the store is unavailable", err)
+			}
+			<-closed
+		})
+	}
+}

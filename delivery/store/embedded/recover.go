@@ -5,29 +5,52 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/atoship/caddy-webhooks/delivery"
 )
 
-// recoverStep bounds the rows of one recovering commit.
-const recoverStep = 1000
+const (
+	// recoverStep bounds the rows of one recovering commit.
+	recoverStep = 1000
+	// attachPatience is how long Attach waits for a store that has failed since it was opened. A compaction that comes across
+	// damage right after that fails it until the damage is mended: an engine that gave up would not start, and not the next
+	// time either.
+	attachPatience = time.Minute
+	attachPause    = 20 * time.Millisecond
+)
 
 // Attach implements delivery.Queue. It reads only what was in hand, which the engine's windows bound, whatever waits.
 func (s *Store) Attach(h delivery.Handover) error {
 	ctx := context.Background()
 	o := &attachOp{call: newCall(), h: h}
+	patience := time.After(attachPatience)
 	for o.from = stepKey(kindHanded, delivery.Key{}, 0); o.from != nil; o.call = newCall() {
 		err := s.submit(ctx, o)
 		if err == nil {
 			err = s.await(ctx, &o.call)
+		}
+		if errors.Is(err, delivery.ErrUnavailable) && s.mayReopen(patience) {
+			continue
 		}
 		if err != nil {
 			return fmt.Errorf("attach: %w", err)
 		}
 	}
 	return nil
+}
+
+// mayReopen waits a moment; false: the store closes, or patience has ended.
+func (s *Store) mayReopen(patience <-chan time.Time) bool {
+	select {
+	case <-time.After(attachPause):
+		return true
+	case <-s.closing:
+	case <-patience:
+	}
+	return false
 }
 
 // attachOp recovers one step's worth of deliveries.
