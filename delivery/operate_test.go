@@ -377,6 +377,15 @@ func TestEndpointsThatHangLeaveRoomForOneThatAnswers(t *testing.T) {
 			}
 		}
 		pass(24 * time.Hour)
+		begun := map[time.Duration]int{} // by half a minute, which an attempt takes
+		for _, s := range w.seen("")[56+1+20:] {
+			begun[s.at.Sub(w.seen("")[0].at)/(30*time.Second)]++
+		}
+		for at, n := range begun {
+			if at > 3 && n > 2*16 { // all were tried by then; those under way at its beginning end in it
+				t.Errorf("half a minute %d: %d attempts began at endpoints that do not answer, which share 16", at, n)
+			}
+		}
 		for i := range 100 {
 			if len(w.seen(fmt.Sprint("hangs", i))) == 0 {
 				t.Errorf("hangs%d was never tried", i)
