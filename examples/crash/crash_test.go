@@ -168,7 +168,7 @@ func (f *fixture) nothingLost(t *testing.T) {
 	for {
 		n, example := f.receiver.missing(p.accepted)
 		if n == 0 {
-			t.Logf("%d events accepted, %d of them when sent again; all arrived", len(p.accepted), p.again)
+			t.Logf("%d events accepted, %d of them when sent again; all arrived", len(p.accepted), p.known)
 			break
 		}
 		select {

@@ -24,7 +24,7 @@ type publisher struct {
 	mu       sync.Mutex // guards all below; written by the workers
 	accepted []string   // answered 202, or 200 as a duplicate
 	open     []string   // sent, no answer or an error: promised nothing
-	again    int        // acknowledged as a duplicate: the gateway had kept it
+	known    int        // acknowledged as duplicates: the gateway had kept them
 	refused  []string   // answers that no crash explains
 }
 
@@ -37,6 +37,29 @@ func newPublisher(url string) *publisher {
 
 // load publishes until ctx ends or the round's share is sent, starting with what an earlier round left open.
 func (p *publisher) load(ctx context.Context, round int) {
+	p.send(ctx, func(ids chan<- string) {
+		for n := 0; n < workers*perWorker && ctx.Err() == nil; n++ {
+			ids <- fmt.Sprintf("evt_round%d_%d", round, n)
+		}
+	})
+}
+
+// again publishes what was left open until all of it is taken or ctx ends.
+func (p *publisher) again(ctx context.Context) {
+	for ctx.Err() == nil {
+		p.mu.Lock()
+		left := len(p.open)
+		p.mu.Unlock()
+		if left == 0 {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+		p.send(ctx, func(chan<- string) {})
+	}
+}
+
+// send publishes what is open, then more.
+func (p *publisher) send(ctx context.Context, more func(ids chan<- string)) {
 	p.mu.Lock()
 	left := p.open
 	p.open = nil
@@ -54,9 +77,7 @@ func (p *publisher) load(ctx context.Context, round int) {
 	for _, id := range left { // each, even when ctx has ended: publish notes it as open again
 		ids <- id
 	}
-	for n := 0; n < workers*perWorker && ctx.Err() == nil; n++ {
-		ids <- fmt.Sprintf("evt_round%d_%d", round, n)
-	}
+	more(ids)
 	close(ids)
 	wg.Wait()
 	p.client.CloseIdleConnections() // they lead to a process that is about to be gone
@@ -74,7 +95,7 @@ func (p *publisher) publish(ctx context.Context, id string) {
 		p.accepted = append(p.accepted, id)
 	case status == http.StatusOK:
 		p.accepted = append(p.accepted, id)
-		p.again++
+		p.known++
 	default:
 		p.refused = append(p.refused, fmt.Sprintf("%s: %d %s", id, status, answer))
 	}
