@@ -2,11 +2,14 @@ package embedded
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/atoship/caddy-webhooks/delivery"
 )
@@ -58,8 +61,11 @@ type finder struct {
 	lost  []foundRow // waiting rows whose event is gone or corrupt
 	bytes int
 	event *delivery.Event // the last one read: fan-out puts several deliveries of one event into a window
-	out   delivery.Claimed
-	taken bool // what was found is handed over
+	// events reads all but the first. While much is written there is no cache to speak of, and each Get would read and
+	// unpack a block of some dozen events for one of them: that was half of what delivering a backlog cost.
+	events *pebble.Iterator
+	out    delivery.Claimed
+	taken  bool // what was found is handed over
 }
 
 type foundRow struct {
@@ -71,6 +77,11 @@ type foundRow struct {
 
 // find merges both lines by place.
 func (f *finder) find() (err error) {
+	defer func() {
+		if f.events != nil {
+			err = errors.Join(err, f.events.Close())
+		}
+	}()
 	kinds := []bool{true, false}
 	if f.q.Movable != nil {
 		kinds = kinds[:1]
@@ -173,12 +184,8 @@ func (f *finder) take(ln *line) (bool, error) {
 		ln.leave()
 		return true, nil
 	}
-	if f.event == nil || f.event.Seq != k.Seq {
-		ev, _, err := f.c.event(k.Seq, false)
-		if err != nil {
-			return f.lose(foundRow{key: key, t: t, k: k}, err)
-		}
-		f.event = ev
+	if err := f.read(k.Seq); err != nil {
+		return f.lose(foundRow{key: key, t: t, k: k}, err)
 	}
 	size := len(f.event.Body)
 	if len(f.found) > 0 && f.bytes+size > f.q.MaxBytes {
@@ -187,6 +194,35 @@ func (f *finder) take(ln *line) (bool, error) {
 	f.bytes += size
 	f.found = append(f.found, foundRow{key: key, t: t, k: k, d: t.delivery(f.event, k.Ord, f.s.ids.encode(k))})
 	return true, nil
+}
+
+// read makes event the one with this sequence number.
+func (f *finder) read(seq uint64) (err error) {
+	if f.event == nil {
+		f.event, _, err = f.c.event(seq, false)
+		return err
+	}
+	if f.event.Seq == seq {
+		return nil
+	}
+	if f.events == nil {
+		if f.events, err = f.c.scan([]byte{kindEvent}, []byte{kindEvent + 1}); err != nil {
+			return err
+		}
+	}
+	key := eventKey(seq)
+	if !f.events.SeekGE(key) || !bytes.Equal(f.events.Key(), key) {
+		return cmp.Or(f.events.Error(), delivery.ErrNotFound)
+	}
+	val, err := value(f.events)
+	if err != nil {
+		return err
+	}
+	ev, _, err := decodeEvent(key, val, false)
+	if err == nil {
+		f.event = ev
+	}
+	return err
 }
 
 // lose takes a delivery out of its lane whose event is corrupt or gone: it can never be sent, and must not stop those

@@ -79,8 +79,9 @@ func connect(o *Options, cache *pebble.Cache, u *use, found *damages) (opened *c
 	return c, nil
 }
 
-// options: memory is the cache (default 64 MiB), out of which Pebble also takes its memtables (at most 3 of 32 MiB, then
-// it makes writers wait), plus about 30 MiB of tables' indexes and buffers. It does not grow with the backlog.
+// options: memory is the cache (default 40 MiB), out of which Pebble also takes its memtables (at most 3 of 16 MiB, then it
+// makes writers wait), what the C allocator cannot give back of it, and about 30 MiB of tables' indexes and buffers. It does
+// not grow with the backlog.
 func (c *conn) options(o *Options, cache *pebble.Cache) *pebble.Options {
 	po := &pebble.Options{
 		FS:                 c.gate,
@@ -186,7 +187,7 @@ func (c *conn) apply(b *pebble.Batch) (err error) {
 }
 
 // retire makes a failed conn harmless, at once, and closes it in the background. Should Pebble have panicked, for a reason
-// of its own, it cannot be closed, and its memtables (at most 96 MiB) stay with the process.
+// of its own, it cannot be closed, and its memtables (at most 48 MiB) stay with the process.
 func (c *conn) retire() {
 	c.gate.shut()
 	close(c.batches)

@@ -68,6 +68,6 @@
 //
 // # Memory
 //
-// 64 MiB of cache by default, out of which the memtables (three of 32 MiB at most, mostly one or two) are taken; some 30 MiB of Pebble's
+// 40 MiB of cache by default, out of which the memtables (three of 16 MiB at most, mostly one or two) are taken; some 30 MiB of Pebble's
 // own; one entry per home lane for the counts, one per delivery in the engine's hands. The backlog costs disk only.
 package embedded

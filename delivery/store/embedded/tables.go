@@ -18,10 +18,10 @@ func tables(po *pebble.Options) {
 	// A compaction out of level 0 takes neighbours along as long as all are smaller than 25 tables of the next level.
 	po.TargetFileSizes[1] = 1 << 20
 	// Depth counts twice: level 0 is compacted where 6 tables lie over each other. That they are many, side by side, costs
-	// nothing, but as from the limit each flush has the deepest ones compacted for no gain. A flush of 50,000 events adds 5.
+	// nothing, but as from the limit each flush has the deepest ones compacted for no gain. A flush of 25,000 events adds 5.
 	po.L0CompactionThreshold = 12
 	po.L0StopWritesThreshold = 40
-	po.L0CompactionFileThreshold = 2000
+	po.L0CompactionFileThreshold = 4000
 }
 
 // apart are the first bytes of keys at which a table ends.
