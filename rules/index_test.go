@@ -29,3 +29,34 @@ func TestListsBelowLists(t *testing.T) {
 		t.Errorf("%d targets and %d errors, want %d targets", len(d.Targets), len(d.Errors), n*n)
 	}
 }
+
+// TestListsLoseARuleOfTwoSets has a rule with two sets of clues that have one in
+// common: it is filed below the clues of the shorter, and found there by the
+// longer, too, which leads to one of its places only. When it is taken out it
+// must be gone from all.
+func TestListsLoseARuleOfTwoSets(t *testing.T) {
+	t.Parallel()
+	for _, both := range []string{
+		`("x" in data.a or "y" in data.a or "z" in data.a) and ("x" in data.a or "w" in data.a)`,
+		`("x" in data.a or "w" in data.a) and ("x" in data.a or "y" in data.a or "z" in data.a)`,
+	} {
+		all := []string{"*"}
+		c := Config{Subscriptions: []Subscription{{Endpoint: "both", Types: all, When: when(both)}}}
+		for i := range 20 {
+			name := fmt.Sprintf("other%d", i)
+			c.Subscriptions = append(c.Subscriptions, Subscription{Endpoint: name, Types: all, When: when(fmt.Sprintf(`"t%02d" in data.a`, i))})
+		}
+		before := mustCompile(t, c)
+		event := &Event{Data: []byte(`{"a":["w","x"]}`)}
+		if got, want := show(before.Match(event)), "endpoint:both>both"; got != want {
+			t.Errorf("%s: got %q, want %q", both, got, want)
+		}
+		after, err := before.Change([]string{"both"}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := show(after.Match(event)); got != "" {
+			t.Errorf("%s: got %q after it was taken out", both, got)
+		}
+	}
+}
