@@ -60,3 +60,17 @@ func TestListsLoseARuleOfTwoSets(t *testing.T) {
 		}
 	}
 }
+
+func TestListsOfNeedlesKeepThoseBehindANewOne(t *testing.T) {
+	t.Parallel()
+	var ns needles
+	nodes := map[string]*node{"b": {}, "d": {}, "a": {}, "c": {}}
+	for _, text := range []string{"b", "d", "a", "c"} {
+		ns = ns.put(text, nodes[text])
+	}
+	for text, n := range nodes {
+		if ns.get(text) != n {
+			t.Errorf("%q is not where it was put", text)
+		}
+	}
+}
