@@ -7,8 +7,8 @@ import "github.com/cockroachdb/pebble/v2"
 // it was written, and goes down the levels as a file. What is rewritten are the kinds whose new rows fall among the old ones:
 // the index rows of endpoints and tenants, and what is pending. Were a table to hold the end of one kind and the beginning of
 // the next, it would reach over all later tables between them, and take them along into every compaction: an event of 250
-// bytes delivered then cost 1.48 kB written instead of 1.11 after a million events, and some 1.6 kB with old ones deleted at
-// the same rate became 2.4.
+// bytes delivered then cost 1.48 kB written instead of 1.11 after a million events, and with old ones deleted at the same rate
+// 2.4 kB instead of 1.6.
 func tables(po *pebble.Options) {
 	po.Experimental.SpanPolicyFunc = kindsApart
 	// A flush writes one table of each kind, split where tables of level 0 begin, some MB apart: what it deletes at the old
