@@ -100,7 +100,7 @@ func (t *turns) fire() {
 //
 // A quarter is 256 of the default's 1,024: of a thousand endpoints that hang for 30 s, each is tried every two minutes, and
 // one that answers again leaves the class at once. It costs the others: what an attempt takes to begin (a connection, a
-// handshake) made one event of 600 beside it slow, and what it holds while it hangs makes collections of garbage longer. With
+// handshake) made an event beside it slow every sixth time, and what it holds while it hangs makes collections of garbage longer. With
 // three quarters, ten healthy endpoints' p99 beside a thousand was 1.3 to 1.6 times that of alone.
 const (
 	unsureShare = 7.0 / 8

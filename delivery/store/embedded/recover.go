@@ -32,10 +32,11 @@ func (s *Store) Attach(h delivery.Handover) error {
 		if err == nil {
 			err = s.await(ctx, &o.call)
 		}
-		if errors.Is(err, delivery.ErrUnavailable) && s.mayReopen(patience) {
-			continue
-		}
-		if err != nil {
+		switch {
+		case err == nil:
+			o.from = o.next
+		case errors.Is(err, delivery.ErrUnavailable) && !o.mine && s.mayReopen(patience): // nothing was begun
+		default:
 			return fmt.Errorf("attach: %w", err)
 		}
 	}
@@ -59,7 +60,8 @@ type attachOp struct {
 
 	h    delivery.Handover
 	mine bool     // the Handover is attached
-	from []byte   // the first key to look at; nil at the end
+	from []byte   // the first key to look at
+	next []byte   // where the step after this one goes on, once this one is committed; nil at the end
 	lost []string // lanes of the deliveries lost by this step
 }
 
@@ -93,7 +95,7 @@ func (o *attachOp) build(tx *tx) error {
 		}
 		o.lost = append(o.lost, r.t.lane())
 	}
-	o.from = next
+	o.next = next
 	return nil
 }
 
